@@ -1,0 +1,175 @@
+package checkin
+
+import (
+	"slices"
+	"time"
+
+	"periph.io/x/conn/v3/physic"
+)
+
+// Outcome is the decision itself.
+type Outcome string
+
+// The outcomes.
+const (
+	Granted Outcome = "granted"
+	Refused Outcome = "refused"
+	Manual  Outcome = "manual" // a person must look
+)
+
+// TemperatureMode says what a policy does with the thermometer.
+type TemperatureMode string
+
+// The temperature modes.
+const (
+	TemperatureRequired TemperatureMode = "required" // wait for a reading, rules may demand it
+	TemperatureAdvisory TemperatureMode = "advisory" // record a reading if one comes at once
+	TemperatureOff      TemperatureMode = "off"      // do not measure
+)
+
+// GuardMode says who helps a visitor whose verdict is manual.
+type GuardMode string
+
+// The guard modes.
+const (
+	GuardPresent GuardMode = "present"
+	GuardRemote  GuardMode = "remote"
+	GuardNone    GuardMode = "none"
+)
+
+// VenueClass is one of the 17 venue classes of the Shanghai notice of
+// 2022-05-23.
+type VenueClass string
+
+// VenueClasses lists the 17 classes in the order of the notice.
+func VenueClasses() []VenueClass {
+	return []VenueClass{
+		"housing", "lodging", "transport", "medical", "catering", "culture",
+		"finance", "commerce", "education", "care", "construction", "religion",
+		"logistics", "office", "government", "utilities", "other",
+	}
+}
+
+// Policy is one dated rule table. The first rule that matches decides; no
+// match is Manual.
+type Policy struct {
+	ID          string
+	Version     int
+	Temperature TemperatureMode
+	Fever       physic.Temperature // at or above is Fever; 0 means 37.3 °C
+	Guard       GuardMode
+	GuardPhone  string
+	Rules       []Rule
+}
+
+// Rule is one row. A zero From or Until is open, Until is exclusive; no Venues
+// means all of them.
+type Rule struct {
+	ID      string
+	From    time.Time
+	Until   time.Time
+	Venues  []VenueClass
+	When    Condition
+	MaxAge  time.Duration // of the status, for a rule that grants; 0 is never
+	Outcome Outcome
+	Reason  Reason
+}
+
+// Condition is what a rule demands. Every field that is set must hold; within
+// a list one member is enough.
+type Condition struct {
+	Credentials   []Kind
+	Modes         []Mode
+	Colours       []Colour
+	NAT           []Result
+	NATWithin     time.Duration // the NAT is younger than this
+	NATOlder      time.Duration // the NAT is this old or older
+	NATClock      NATClock
+	Antigen       []Result
+	Host          []Consent
+	RegisterFirst bool // holds only if the platform says so
+	ControlList   bool
+	CodeExpired   bool
+	Temperature   []Band
+}
+
+// NATClock says from when a NAT's age counts.
+type NATClock string
+
+// The clock bases; the empty one is BySample.
+const (
+	BySample NATClock = "sampled"
+	ByReport NATClock = "reported"
+)
+
+// needsStatus reports whether c can only hold of a known status.
+func (c *Condition) needsStatus() bool {
+	return len(c.Colours)+len(c.NAT)+len(c.Antigen)+len(c.Host) > 0 ||
+		c.NATWithin > 0 || c.NATOlder > 0 ||
+		c.RegisterFirst || c.ControlList || c.CodeExpired
+}
+
+// holds reports whether e meets c. It says nothing of the data's age.
+func (c *Condition) holds(e *Evidence) bool {
+	s := &e.Status
+	if c.needsStatus() && !s.Known {
+		return false
+	}
+	return among(c.Credentials, e.Credential.Kind) &&
+		among(c.Modes, s.Mode) &&
+		among(c.Colours, s.Colour) &&
+		among(c.NAT, s.NAT) &&
+		among(c.Antigen, s.Antigen) &&
+		among(c.Host, s.Host) &&
+		among(c.Temperature, e.Temperature) &&
+		(!c.RegisterFirst || s.RegisterFirst) &&
+		(!c.ControlList || s.ControlList) &&
+		(!c.CodeExpired || s.CodeExpired) &&
+		c.natHolds(e)
+}
+
+// natHolds judges the NAT's age in whole minutes: a 48 h window holds 47:59
+// and 48:00, not 48:01.
+func (c *Condition) natHolds(e *Evidence) bool {
+	if c.NATWithin == 0 && c.NATOlder == 0 {
+		return true
+	}
+	age, ok := e.Status.NATAge(c.NATClock, e.Now)
+	if !ok {
+		return false
+	}
+	if c.NATWithin > 0 && age > c.NATWithin {
+		return false
+	}
+	return c.NATOlder == 0 || age > c.NATOlder
+}
+
+// NATAge returns the NAT's age at now in whole minutes, and false if its time
+// is not known or lies more than five minutes ahead of now.
+func (s *Status) NATAge(clock NATClock, now time.Time) (time.Duration, bool) {
+	t := s.Sampled
+	if clock == ByReport {
+		t = s.Reported
+	}
+	return age(t, now)
+}
+
+// Age returns how old the statement is at now in whole minutes, and false if
+// it has no time or one that lies more than five minutes ahead.
+func (s *Status) Age(now time.Time) (time.Duration, bool) { return age(s.AsOf, now) }
+
+// ahead is how far a signed time may lie in our future: two honest clocks'
+// worth of error, and nobody's tomorrow.
+const ahead = 5 * time.Minute
+
+func age(t, now time.Time) (time.Duration, bool) {
+	if t.IsZero() || t.After(now.Add(ahead)) {
+		return 0, false
+	}
+	return max(0, now.Sub(t)).Truncate(time.Minute), true
+}
+
+// among reports whether v is in set; an empty set holds everything.
+func among[T comparable](set []T, v T) bool {
+	return len(set) == 0 || slices.Contains(set, v)
+}
