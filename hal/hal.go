@@ -112,6 +112,13 @@ type Identified interface {
 	DeviceID() string
 }
 
+// Prober is a device that is silent by nature and can be asked whether it is
+// still there, without anybody noticing.
+type Prober interface {
+	// Probe returns nil, or an error that wraps ErrGone.
+	Probe(ctx context.Context) error
+}
+
 // ErrGone is what a device's error wraps when it no longer answers.
 var ErrGone = errors.New("device gone")
 
