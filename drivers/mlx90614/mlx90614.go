@@ -125,6 +125,17 @@ func (d *Dev) Measure(ctx context.Context) (hal.Reading, error) {
 	}, nil
 }
 
+// Probe asks the sensor for its emissivity cell. A sensor that answers, were it
+// with a bad check byte, is there.
+func (d *Dev) Probe(ctx context.Context) error {
+	ctx, done := d.untilHalt(ctx)
+	defer done()
+	if _, err := d.word(ctx, eepromEmissivity); !errors.Is(err, errPEC) {
+		return err
+	}
+	return nil
+}
+
 //
 
 func (o *Opts) fill() error {

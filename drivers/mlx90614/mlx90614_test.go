@@ -344,6 +344,23 @@ func TestABusThatIsGoneIsPassedUpAtOnce(t *testing.T) {
 	})
 }
 
+func TestProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &chip{cell: 0xFFFF, object: []uint16{face}}
+		d, err := New(t.Context(), c, Opts{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Probe(t.Context()); err != nil {
+			t.Errorf("Probe() = %v, want nil", err)
+		}
+		c.unplug(errNACK)
+		if err := d.Probe(t.Context()); !errors.Is(err, hal.ErrGone) {
+			t.Errorf("Probe() = %v when unplugged, want hal.ErrGone", err)
+		}
+	})
+}
+
 func TestAnErasedCellIsRefused(t *testing.T) {
 	c := &chip{cell: 0, object: []uint16{face}}
 	if _, err := New(t.Context(), c, Opts{}); err == nil || c.writes != 0 {
