@@ -13,24 +13,31 @@ type Verdict struct {
 }
 
 // Decide appraises e under p for a venue of class v. It is total: every input
-// gives a verdict, and what is not known is never granted.
+// gives a verdict, and what is not known is never granted. Nor is red, whatever
+// the rules say.
 func Decide(p *Policy, v VenueClass, e *Evidence) Verdict {
-	verdict := Verdict{Policy: p.ID, Version: p.Version, Mode: e.Status.Mode}
-	if verdict.Mode == "" {
-		verdict.Mode = ModeNone
-	}
+	verdict := Verdict{Policy: p.ID, Version: p.Version, Mode: e.Status.mode()}
 	if outcome, reason, ok := byCredential(&e.Credential); ok {
 		verdict.Outcome, verdict.Reason = outcome, reason
 		return verdict
 	}
+	never := e.Status.Known && e.Status.Colour == Red
 	stale := false
 	for i := range p.Rules {
 		r := &p.Rules[i]
-		if !r.inForce(v, e.Now) || !r.When.holds(e) {
+		grants := r.Outcome == Granted
+		switch r.fits(v, e) {
+		case unfit:
+			continue
+		case tooOld:
+			stale = true
+			continue
+		case unsure:
+			// This rule may have forbidden what a later one grants.
+			stale, never = true, never || !grants
 			continue
 		}
-		if r.Outcome == Granted && !fresh(r, e) {
-			stale = true
+		if grants && never {
 			continue
 		}
 		verdict.Outcome, verdict.Reason, verdict.Rule = r.Outcome, r.Reason, r.ID
@@ -42,11 +49,15 @@ func Decide(p *Policy, v VenueClass, e *Evidence) Verdict {
 
 // byCredential answers what no policy can change.
 func byCredential(c *Credential) (Outcome, Reason, bool) {
-	switch {
-	case c.Kind == VenueCode:
+	switch c.Kind {
+	case PersonalCode, RelativeCode, ResidentID, HKMOTWPermit, ForeignerCard,
+		SignedCode, VisitorPass, PaperCode:
+	case VenueCode:
 		return Refused, IsVenueCode, true
-	case c.Kind == UnknownText:
+	default:
 		return Refused, UnknownCredential, true
+	}
+	switch {
 	case c.Fault != "":
 		return Refused, c.Fault, true
 	case c.Kind == PaperCode:
@@ -55,26 +66,50 @@ func byCredential(c *Credential) (Outcome, Reason, bool) {
 	return "", "", false
 }
 
-// inForce reports whether r applies to a venue of class v at now.
-func (r *Rule) inForce(v VenueClass, now time.Time) bool {
-	if !r.From.IsZero() && now.Before(r.From) {
-		return false
+// fit is how well a rule fits the evidence.
+type fit int
+
+const (
+	unfit  fit = iota
+	fits       // it decides
+	tooOld     // it would, were the status younger
+	unsure     // it might, but without a believable clock nobody can tell
+)
+
+// fits judges r for a venue of class v.
+func (r *Rule) fits(v VenueClass, e *Evidence) fit {
+	switch {
+	case !among(r.Venues, v) || !r.When.holds(e):
+		return unfit
+	case !e.ClockOK && r.timed():
+		return unsure
+	case e.ClockOK && !(r.inForce(e.Now) && r.When.natHolds(e)):
+		return unfit
+	case (r.Outcome == Granted || r.MaxAge > 0) && !fresh(r, e):
+		return tooOld
 	}
-	if !r.Until.IsZero() && !now.Before(r.Until) {
-		return false
-	}
-	return among(r.Venues, v)
+	return fits
 }
 
-// fresh reports whether the status is young enough for r to grant on. Without
-// a believable clock no age is known; the platform's nonce-bound answer counts
-// as fresh all the same, because a replay could not carry our nonce.
+// timed reports whether r depends on the time of day it is.
+func (r *Rule) timed() bool {
+	return !r.From.IsZero() || !r.Until.IsZero() || r.When.NATWithin > 0 || r.When.NATOlder > 0
+}
+
+// inForce reports whether r applies at now.
+func (r *Rule) inForce(now time.Time) bool {
+	return (r.From.IsZero() || !now.Before(r.From)) && (r.Until.IsZero() || now.Before(r.Until))
+}
+
+// fresh reports whether the status is young enough for r. Without a believable
+// clock no age is known; the platform's nonce-bound answer counts as fresh all
+// the same, because a replay could not carry our nonce.
 func fresh(r *Rule, e *Evidence) bool {
 	if !e.Status.Known {
 		return false
 	}
 	if !e.ClockOK {
-		return e.Status.Mode == ModeOnline && r.When.NATWithin == 0
+		return e.Status.Mode == ModeOnline
 	}
 	age, ok := e.Status.Age(e.Now)
 	return ok && age <= r.MaxAge

@@ -65,12 +65,15 @@ type Policy struct {
 // Rule is one row. A zero From or Until is open, Until is exclusive; no Venues
 // means all of them.
 type Rule struct {
-	ID      string
-	From    time.Time
-	Until   time.Time
-	Venues  []VenueClass
-	When    Condition
-	MaxAge  time.Duration // of the status, for a rule that grants; 0 is never
+	ID     string
+	From   time.Time
+	Until  time.Time
+	Venues []VenueClass
+	When   Condition
+	// MaxAge is how old the status may be. A rule that grants needs one: 0 is
+	// never. On another rule 0 is no limit, and with a limit the rule decides
+	// on a young status only; of an older one the verdict is status-stale.
+	MaxAge  time.Duration
 	Outcome Outcome
 	Reason  Reason
 }
@@ -82,8 +85,8 @@ type Condition struct {
 	Modes         []Mode
 	Colours       []Colour
 	NAT           []Result
-	NATWithin     time.Duration // the NAT is younger than this
-	NATOlder      time.Duration // the NAT is this old or older
+	NATWithin     time.Duration // the NAT is at most this old, in whole minutes
+	NATOlder      time.Duration // the NAT is older than this, in whole minutes
 	NATClock      NATClock
 	Antigen       []Result
 	Host          []Consent
@@ -109,23 +112,26 @@ func (c *Condition) needsStatus() bool {
 		c.RegisterFirst || c.ControlList || c.CodeExpired
 }
 
-// holds reports whether e meets c. It says nothing of the data's age.
+// holds reports whether e meets c, but for the NAT's age (natHolds) and the
+// status's own. What the platform left out counts as none.
 func (c *Condition) holds(e *Evidence) bool {
 	s := &e.Status
-	if c.needsStatus() && !s.Known {
+	if !s.Known && c.needsStatus() {
+		return false
+	}
+	if (c.NATWithin > 0 || c.NATOlder > 0) && s.natTime(c.NATClock).IsZero() {
+		return false
+	}
+	if c.RegisterFirst && !s.RegisterFirst || c.ControlList && !s.ControlList || c.CodeExpired && !s.CodeExpired {
 		return false
 	}
 	return among(c.Credentials, e.Credential.Kind) &&
-		among(c.Modes, s.Mode) &&
-		among(c.Colours, s.Colour) &&
-		among(c.NAT, s.NAT) &&
-		among(c.Antigen, s.Antigen) &&
-		among(c.Host, s.Host) &&
-		among(c.Temperature, e.Temperature) &&
-		(!c.RegisterFirst || s.RegisterFirst) &&
-		(!c.ControlList || s.ControlList) &&
-		(!c.CodeExpired || s.CodeExpired) &&
-		c.natHolds(e)
+		among(c.Modes, s.mode()) &&
+		among(c.Colours, or(s.Colour, NoColour)) &&
+		among(c.NAT, or(s.NAT, NoTest)) &&
+		among(c.Antigen, or(s.Antigen, NoTest)) &&
+		among(c.Host, or(s.Host, HostNone)) &&
+		among(c.Temperature, or(e.Temperature, Unmeasured))
 }
 
 // natHolds judges the NAT's age in whole minutes: a 48 h window holds 47:59
@@ -135,24 +141,26 @@ func (c *Condition) natHolds(e *Evidence) bool {
 		return true
 	}
 	age, ok := e.Status.NATAge(c.NATClock, e.Now)
-	if !ok {
-		return false
-	}
-	if c.NATWithin > 0 && age > c.NATWithin {
-		return false
-	}
-	return c.NATOlder == 0 || age > c.NATOlder
+	return ok &&
+		(c.NATWithin == 0 || age <= c.NATWithin) &&
+		(c.NATOlder == 0 || age > c.NATOlder)
 }
 
 // NATAge returns the NAT's age at now in whole minutes, and false if its time
 // is not known or lies more than five minutes ahead of now.
 func (s *Status) NATAge(clock NATClock, now time.Time) (time.Duration, bool) {
-	t := s.Sampled
-	if clock == ByReport {
-		t = s.Reported
-	}
-	return age(t, now)
+	return age(s.natTime(clock), now)
 }
+
+func (s *Status) natTime(clock NATClock) time.Time {
+	if clock == ByReport {
+		return s.Reported
+	}
+	return s.Sampled
+}
+
+// mode is the status's mode; an empty one is ModeNone.
+func (s *Status) mode() Mode { return or(s.Mode, ModeNone) }
 
 // Age returns how old the statement is at now in whole minutes, and false if
 // it has no time or one that lies more than five minutes ahead.
@@ -172,4 +180,12 @@ func age(t, now time.Time) (time.Duration, bool) {
 // among reports whether v is in set; an empty set holds everything.
 func among[T comparable](set []T, v T) bool {
 	return len(set) == 0 || slices.Contains(set, v)
+}
+
+// or returns v, or def if v is empty.
+func or[T ~string](v, def T) T {
+	if v == "" {
+		return def
+	}
+	return v
 }

@@ -119,17 +119,13 @@ func NewDecision(v Verdict, class VenueClass, e *Evidence) *Decision {
 
 // Evidence gives back the evidence d was made from, without the person.
 func (d *Decision) Evidence() Evidence {
-	mode := d.Mode
-	if mode == ModeNone {
-		mode = ""
-	}
 	return Evidence{
 		Credential: Credential{Kind: d.Credential, Fault: d.Fault},
 		Status: Status{
 			Known: d.Known, Colour: d.Colour, NAT: d.NAT, Sampled: d.Sampled,
 			Reported: d.Reported, Antigen: d.Antigen, Host: d.Host,
 			RegisterFirst: d.RegisterFirst, ControlList: d.ControlList,
-			CodeExpired: d.CodeExpired, Mode: mode, AsOf: d.AsOf,
+			CodeExpired: d.CodeExpired, Mode: d.Mode, AsOf: d.AsOf,
 		},
 		Why: d.Why, Temperature: d.Temperature, Now: d.Now, ClockOK: d.ClockOK,
 	}

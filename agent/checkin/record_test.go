@@ -1,0 +1,142 @@
+package checkin_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	. "github.com/digital-sentinel/sentinel/agent/checkin"
+)
+
+const number = "11010519491231002X" // synthetic
+
+func TestMask(t *testing.T) {
+	for _, tt := range []struct{ got, want string }{
+		{MaskName("张三"), "张*"},
+		{MaskName("王小明"), "王*"},
+		{MaskName(""), ""},
+		{MaskNumber(number), "110***********002X"},
+		{MaskNumber("CAN110081080310"), "CAN********0310"},
+		{MaskNumber("12345678901234"), "**************"},
+		{MaskNumber(""), ""},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("got %q, want %q", tt.got, tt.want)
+		}
+	}
+}
+
+// However a value that names a person is printed, the person is not in it.
+func TestPrintedMasked(t *testing.T) {
+	card := Credential{Kind: ResidentID, Value: number, Name: "张三"}
+	code := Credential{Kind: PersonalCode, Value: "https://code.sentinel.example/p/secret"}
+	who := Identity{UUID: "u", Kind: ResidentID, Value: number, Name: "张三"}
+	evidence := Evidence{Credential: card}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		for _, got := range []string{
+			fmt.Sprintf(verb, card), fmt.Sprintf(verb, code), fmt.Sprintf(verb, who),
+			fmt.Sprintf(verb, &who), fmt.Sprintf(verb, evidence),
+		} {
+			for _, secret := range []string{number, number[6:14], "张三", "secret"} {
+				if strings.Contains(got, secret) || strings.Contains(got, fmt.Sprintf("%x", secret)) {
+					t.Errorf("%s prints %q of %q", verb, secret, got)
+				}
+			}
+		}
+	}
+}
+
+func TestKey(t *testing.T) {
+	a := Credential{Kind: ResidentID, Value: number, Name: "张三"}
+	same := Credential{Kind: ResidentID, Value: number, Fault: CredentialExpired}
+	if a.Key() != same.Key() {
+		t.Error("the same number has two keys")
+	}
+	for _, other := range []Credential{
+		{Kind: PersonalCode, Value: number},
+		{Kind: ResidentID, Value: number + "\x00"},
+		{},
+	} {
+		if a.Key() == other.Key() {
+			t.Errorf("%v has the same key as %v", other, a)
+		}
+	}
+}
+
+func TestKinds(t *testing.T) {
+	all := []Kind{
+		PersonalCode, RelativeCode, ResidentID, HKMOTWPermit, ForeignerCard,
+		SignedCode, VisitorPass, PaperCode, VenueCode, UnknownText,
+	}
+	online := []Kind{PersonalCode, RelativeCode, ResidentID, HKMOTWPermit, ForeignerCard}
+	for _, k := range all {
+		if got, want := k.Online(), slices.Contains(online, k); got != want {
+			t.Errorf("%s.Online() = %v", k, got)
+		}
+		if got, want := k.Visit(), k != VenueCode && k != UnknownText; got != want {
+			t.Errorf("%s.Visit() = %v", k, got)
+		}
+	}
+}
+
+func TestRecordCoding(t *testing.T) {
+	e := healthy()
+	want := &Record{
+		Event: Event{
+			Version: EventVersion, ID: ID{"kiosk", "epoch", 1 << 60}, UUID: "u", Kind: KindVisit,
+			At:    Stamp{Wall: noon, Boot: time.Hour, BootID: "b", Trusted: true},
+			Venue: "v", Lane: "1", Direction: "in",
+			Verdict: NewDecision(Decide(strict(), "other", e), "other", e),
+		},
+		Identity: []byte{1, 2, 3}, KeyID: "age1",
+	}
+	text, err := EncodeRecord(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := DecodeRecord(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("read back (-want +got):\n%s", diff)
+	}
+	if strings.Contains(string(text), e.Credential.Value) {
+		t.Errorf("the event holds the credential: %s", text)
+	}
+}
+
+func TestRecordRefused(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"half of one", `{"event":{"v":1`, "damaged"},
+		{"of a later version", `{"event":{"v":2}}`, "version 2"},
+		{"without a version", `{}`, "version 0"},
+	} {
+		if _, err := DecodeRecord([]byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got error %v, want one with %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestReasonsOnce(t *testing.T) {
+	all := Reasons()
+	if len(all) != 30 {
+		t.Errorf("%d reasons, the design has 30", len(all))
+	}
+	slices.Sort(all)
+	if got := slices.Compact(slices.Clone(all)); len(got) != len(all) {
+		t.Errorf("a reason stands twice in %v", all)
+	}
+}
+
+func TestVenueClasses(t *testing.T) {
+	all := VenueClasses()
+	slices.Sort(all)
+	if got := len(slices.Compact(all)); got != 17 {
+		t.Errorf("%d venue classes, the notice has 17", got)
+	}
+}
