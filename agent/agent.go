@@ -1,0 +1,220 @@
+// Package agent is the kiosk's program: it opens the devices, lets visitors
+// pass one after the other, and delivers what happened.
+//
+// # The loops
+//
+// Run starts them all, ends them all with its context, and waits for them all:
+// the lane (lane.go), one supervisor per device (parts.go), the queue's drain,
+// and the heartbeat. What passes by itself is retried inside its loop; a
+// device that is gone is closed, shown, and opened again.
+//
+// # The rule
+//
+// A record is on the disk before its verdict has any effect outside. If power
+// fails between the two there is a record without a passage, never a passage
+// without a record. A verdict that cannot be recorded opens nothing.
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/clock"
+	"github.com/digital-sentinel/sentinel/agent/credential"
+	"github.com/digital-sentinel/sentinel/agent/queue"
+	"github.com/digital-sentinel/sentinel/agent/screen"
+)
+
+// Verifier asks who a credential belongs to and what the authority says.
+type Verifier interface {
+	// Verify answers within two seconds whatever the platform does. If the
+	// status is not Known, the reason says why.
+	Verify(ctx context.Context, c checkin.Credential) (checkin.Status, checkin.Reason)
+}
+
+// Queue keeps records until they are delivered.
+type Queue interface {
+	// Put returns once the record is on the disk.
+	Put(ctx context.Context, e checkin.Event, who *checkin.Identity) (checkin.ID, error)
+	Stats() queue.Stats
+	// Err tells why nothing can be written any more; nil while all is well.
+	Err() error
+}
+
+// Opts is everything an Agent is made of.
+type Opts struct {
+	Version   string
+	Device    string // id of this kiosk
+	Lane      string
+	Direction string // in or out
+	Venue     string // id
+	Class     checkin.VenueClass
+	StateDir  string
+
+	Policy   *checkin.Policy
+	Patterns credential.Patterns
+	Parts    []Part
+	Timing   Timing
+
+	Verifier Verifier
+	Queue    Queue
+	// Drain delivers the queue until ctx ends; nil delivers nothing.
+	Drain func(ctx context.Context) error
+	// Heartbeat tells the platform how the kiosk is; nil tells nobody.
+	Heartbeat func(ctx context.Context, s Status) error
+
+	Screen *screen.Server
+	Clock  *clock.Clock
+	Log    *slog.Logger
+}
+
+// Timing is how long the phases of a visit may take. Zero fields take the
+// defaults of DefaultTiming.
+type Timing struct {
+	Window  time.Duration // from the credential to the last temperature reading
+	Closer  time.Duration // until the visitor is asked to come closer
+	Repeat  time.Duration // the same credential within it is one visit
+	Release time.Duration // how long the gate stays unlocked
+	Settle  time.Duration // from a body to locking again, and for a tailgater to show
+	Show    time.Duration // how long a verdict stays on the screen
+	Beat    time.Duration // between heartbeats
+}
+
+// DefaultTiming is what design.md and the product's tests assume.
+func DefaultTiming() Timing {
+	return Timing{
+		Window: 4 * time.Second, Closer: time.Second, Repeat: 2 * time.Second,
+		Release: 3 * time.Second, Settle: 400 * time.Millisecond,
+		Show: 4 * time.Second, Beat: 15 * time.Second,
+	}
+}
+
+// Agent runs one lane.
+type Agent struct {
+	o     Opts
+	parts []*part
+	hub   *hub
+	lane  *lane
+	gate  *gate
+	voice sync.WaitGroup
+
+	started time.Time
+	halted  atomic.Bool
+	visits  atomic.Int64
+}
+
+// New puts an Agent together. Nothing is opened before Run.
+func New(o Opts) (*Agent, error) {
+	if o.Policy == nil || o.Queue == nil || o.Verifier == nil || o.Clock == nil {
+		return nil, fmt.Errorf("agent needs a policy, a queue, a verifier and a clock")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Timing = o.Timing.withDefaults()
+	a := &Agent{o: o, hub: newHub(o.Clock), started: o.Clock.Now()}
+	for _, p := range o.Parts {
+		a.parts = append(a.parts, &part{Part: p, state: DeviceOpening})
+	}
+	a.gate = newGate(a)
+	a.lane = newLane(a)
+	if err := a.gate.loadFire(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Run runs the agent until ctx ends, then puts the devices to rest. It returns
+// nil after an orderly end.
+func (a *Agent) Run(ctx context.Context) error {
+	a.o.Log.Info("starting", "version", a.o.Version, "device", a.o.Device, "lane", a.o.Lane,
+		"policy", a.o.Policy.ID, "policy_version", a.o.Policy.Version, "devices", len(a.parts))
+	a.lane.show(screen.View{State: screen.Starting})
+
+	var loops sync.WaitGroup
+	for _, p := range a.parts {
+		loops.Go(func() { a.supervise(ctx, p) })
+	}
+	if a.o.Drain != nil {
+		loops.Go(func() { a.drain(ctx) })
+	}
+	if a.o.Heartbeat != nil {
+		loops.Go(func() { a.heartbeat(ctx) })
+	}
+	loops.Go(func() { a.lane.run(ctx) })
+	loops.Wait()
+	a.gate.wait()
+	a.voice.Wait()
+	a.o.Log.Info("stopped")
+	return nil
+}
+
+// Halt puts the gate to rest and closes the lane until the agent is restarted.
+func (a *Agent) Halt() error {
+	a.halted.Store(true)
+	err := a.gate.halt()
+	a.lane.refresh()
+	return err
+}
+
+//
+
+func (t Timing) withDefaults() Timing {
+	d := DefaultTiming()
+	for _, f := range []struct{ v, d *time.Duration }{
+		{&t.Window, &d.Window}, {&t.Closer, &d.Closer}, {&t.Repeat, &d.Repeat},
+		{&t.Release, &d.Release}, {&t.Settle, &d.Settle}, {&t.Show, &d.Show}, {&t.Beat, &d.Beat},
+	} {
+		if *f.v == 0 {
+			*f.v = *f.d
+		}
+	}
+	return t
+}
+
+func (a *Agent) drain(ctx context.Context) {
+	if err := a.o.Drain(ctx); err != nil && ctx.Err() == nil {
+		a.o.Log.Error("delivery has stopped", "err", err)
+	}
+}
+
+// heartbeat tells the platform every Beat how the kiosk is. A failure is not
+// logged each time: Status shows the link.
+func (a *Agent) heartbeat(ctx context.Context) {
+	tick := time.NewTicker(a.o.Timing.Beat)
+	defer tick.Stop()
+	for {
+		short, cancel := context.WithTimeout(ctx, a.o.Timing.Beat)
+		err := a.o.Heartbeat(short, a.Status())
+		cancel()
+		if ctx.Err() == nil {
+			a.lane.link(err == nil)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// statePath names a file in the state folder; empty if there is none.
+func (a *Agent) statePath(name string) string {
+	if a.o.StateDir == "" {
+		return ""
+	}
+	return filepath.Join(a.o.StateDir, name)
+}
+
+// exists reports whether the file is there.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return path != "" && err == nil
+}

@@ -1,0 +1,82 @@
+package agent
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Control answers on the control socket: HTTP and JSON, for the commands, the
+// bench and the operator's tools of this machine.
+//
+//	GET  /v1/status        Status
+//	GET  /v1/events?since= happenings after that number, one JSON object a
+//	                       line, until the caller hangs up; an empty line every
+//	                       five seconds tells that the stream lives
+//	POST /v1/halt          gate to rest, lane closed until a restart
+//	POST /v1/fire/reset    a person says that the fire is over
+//
+// A refusal is {"error": "…"} with status 409.
+func (a *Agent) Control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, a.Status())
+	})
+	mux.HandleFunc("GET /v1/events", a.streamEvents)
+	mux.HandleFunc("POST /v1/halt", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, a.Halt())
+	})
+	mux.HandleFunc("POST /v1/fire/reset", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, a.gate.resetFire())
+	})
+	return mux
+}
+
+//
+
+// beat is how often an idle event stream says that it lives.
+const beat = 5 * time.Second
+
+func (a *Agent) streamEvents(w http.ResponseWriter, r *http.Request) {
+	since, err := strconv.ParseUint(r.FormValue("since"), 10, 64)
+	if err != nil && r.FormValue("since") != "" {
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "since is not a number"})
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	flush := http.NewResponseController(w)
+	for {
+		batch, more := a.hub.since(since)
+		for _, e := range batch {
+			if json.NewEncoder(w).Encode(e) != nil {
+				return
+			}
+			since = e.Seq
+		}
+		if flush.Flush() != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-more:
+		case <-time.After(beat):
+			_, _ = w.Write([]byte("\n"))
+		}
+	}
+}
+
+func answer(w http.ResponseWriter, err error) {
+	if err != nil {
+		writeJSON(w, http.StatusConflict, map[string]string{"error": err.Error()})
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]bool{"ok": true})
+}
+
+func writeJSON[T any](w http.ResponseWriter, status int, v T) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}

@@ -1,0 +1,127 @@
+package agent
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"periph.io/x/conn/v3/physic"
+
+	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/screen"
+	"github.com/digital-sentinel/sentinel/hal"
+)
+
+// How a temperature is taken.
+const (
+	againAfter   = 250 * time.Millisecond // between readings while nobody is in view
+	secondAfter  = 300 * time.Millisecond // between a fever and its second reading
+	advisoryWait = time.Second            // how long an advisory reading may hold up a visitor
+)
+
+// examine gathers the evidence: status and temperature at the same time. A
+// visitor who would not be let in at a normal temperature is not measured.
+func (l *lane) examine(ctx context.Context, p presented) (checkin.Evidence, *hal.Reading) {
+	e := checkin.Evidence{Credential: p.cred, Temperature: checkin.Unmeasured}
+	if !p.cred.Kind.Online() || p.cred.Fault != "" {
+		e.Why = checkin.NoStatus
+		l.stamp(&e)
+		return e, nil
+	}
+	l.show(screen.View{State: screen.Asking})
+	ctx, cancel := context.WithCancel(ctx)
+	var both sync.WaitGroup
+	defer both.Wait()
+	defer cancel()
+
+	measured := make(chan measurement, 1)
+	if l.a.o.Policy.Temperature != checkin.TemperatureOff {
+		both.Go(func() { measured <- l.measure(ctx) })
+	}
+	e.Status, e.Why = l.a.o.Verifier.Verify(ctx, p.cred)
+	l.answered(e.Status.Known, e.Why)
+	l.stamp(&e)
+	if !l.wantsTemperature(e) {
+		return e, nil
+	}
+	m := l.await(ctx, measured, p.at)
+	e.Temperature = m.band
+	l.stamp(&e)
+	return e, m.reading
+}
+
+// stamp sets the time at which the evidence is weighed.
+func (l *lane) stamp(e *checkin.Evidence) {
+	e.Now, e.ClockOK = l.a.o.Clock.Now().UTC(), l.a.o.Clock.Believable()
+}
+
+// wantsTemperature reports whether a reading can change the verdict on e.
+func (l *lane) wantsTemperature(e checkin.Evidence) bool {
+	if l.a.o.Policy.Temperature == checkin.TemperatureOff {
+		return false
+	}
+	e.Temperature = checkin.Normal
+	return checkin.Decide(l.a.o.Policy, l.a.o.Class, &e).Outcome == checkin.Granted
+}
+
+// measurement is what the window gave.
+type measurement struct {
+	band    checkin.Band
+	reading *hal.Reading
+}
+
+// await waits for the measurement, and asks the visitor closer meanwhile.
+func (l *lane) await(ctx context.Context, measured <-chan measurement, since time.Time) measurement {
+	window, closer := l.a.o.Timing.Window, l.a.o.Timing.Closer
+	if l.a.o.Policy.Temperature == checkin.TemperatureAdvisory {
+		window, closer = advisoryWait, window // nobody is asked closer for advice
+	}
+	limit := time.NewTimer(time.Until(since.Add(window)))
+	defer limit.Stop()
+	ask := time.NewTimer(time.Until(since.Add(closer)))
+	defer ask.Stop()
+	for {
+		select {
+		case m := <-measured:
+			return m
+		case <-ask.C:
+			l.show(screen.View{State: screen.Closer})
+			l.say(string(screen.Closer))
+		case <-limit.C:
+			return measurement{band: checkin.Unmeasured}
+		case <-ctx.Done():
+			return measurement{band: checkin.Unmeasured}
+		}
+	}
+}
+
+// measure reads until a reading is one of a person, and a fever twice. It
+// returns Unmeasured at once if there is no thermometer, else with ctx.
+func (l *lane) measure(ctx context.Context) measurement {
+	fever := false
+	for {
+		p, dev := l.a.find(Thermometer)
+		if dev == nil {
+			return measurement{band: checkin.Unmeasured}
+		}
+		reading, err := dev.(hal.Thermometer).Measure(ctx)
+		p.report(dev, err)
+		band := checkin.Unmeasured
+		if err == nil {
+			band = l.a.o.Policy.Band(reading.Object, reading.Ambient)
+		}
+		wait := againAfter
+		switch {
+		case band == checkin.Normal, band == checkin.Fever && fever:
+			return measurement{band, &reading}
+		case band == checkin.Fever:
+			fever, wait = true, secondAfter
+		}
+		if pause(ctx, wait) != nil {
+			return measurement{band: checkin.Unmeasured}
+		}
+	}
+}
+
+// milliKelvin is how a record keeps a raw temperature.
+func milliKelvin(t physic.Temperature) int64 { return int64(t / physic.MilliKelvin) }

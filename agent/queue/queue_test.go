@@ -1,0 +1,380 @@
+package queue_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/queue"
+)
+
+// authority makes a key pair like the authority's.
+func authority(t testing.TB) *age.X25519Identity {
+	t.Helper()
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func open(t testing.TB, dir string, to *age.X25519Identity) *queue.Queue {
+	t.Helper()
+	q, err := queue.Open(queue.Opts{Dir: dir, Device: "kiosk-1", Recipient: to.Recipient().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+func visit(uuid string) checkin.Event {
+	return checkin.Event{
+		Version: checkin.EventVersion, UUID: uuid, Kind: checkin.KindVisit,
+		Verdict: &checkin.Decision{Outcome: checkin.Granted, Reason: checkin.OK},
+	}
+}
+
+func put(t testing.TB, q *queue.Queue, uuid string) checkin.ID {
+	t.Helper()
+	id, err := q.Put(context.Background(), visit(uuid), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// deliver drains into the answers of take until the queue is empty or rounds
+// are over, and returns what was sent.
+func deliver(t *testing.T, q *queue.Queue, rounds int, take queue.Sender) [][]checkin.Record {
+	t.Helper()
+	var sent [][]checkin.Record
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	err := q.Drain(ctx, func(ctx context.Context, batch []checkin.Record) ([]checkin.Ack, error) {
+		sent = append(sent, batch)
+		acks, err := take(ctx, batch)
+		if len(sent) >= rounds {
+			time.AfterFunc(time.Millisecond, cancel)
+		}
+		return acks, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sent
+}
+
+func storeAll(_ context.Context, batch []checkin.Record) ([]checkin.Ack, error) {
+	var acks []checkin.Ack
+	for _, r := range batch {
+		acks = append(acks, checkin.Ack{ID: r.Event.ID, Status: checkin.Stored})
+	}
+	return acks, nil
+}
+
+func TestRecordsLeaveInOrderAfterARestart(t *testing.T) {
+	dir, key := t.TempDir(), authority(t)
+	q := open(t, dir, key)
+	for _, u := range []string{"a", "b", "c"} {
+		put(t, q, u)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	q = open(t, dir, key)
+	defer q.Close()
+	sent := deliver(t, q, 1, storeAll)
+	var got []string
+	for _, r := range sent[0] {
+		got = append(got, r.Event.UUID)
+	}
+	if !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("delivered %v, want a b c", got)
+	}
+	s := q.Stats()
+	if s.Depth != 0 || s.Delivered != 3 || s.Stored["visit"] != 3 || s.Stored["visit/granted"] != 3 {
+		t.Errorf("stats = %+v, want an empty queue that has delivered 3 visits", s)
+	}
+}
+
+func TestIdentitiesAreNeverGivenTwice(t *testing.T) {
+	dir, key := t.TempDir(), authority(t)
+	seen := map[checkin.ID]bool{}
+	for range 5 {
+		q := open(t, dir, key)
+		for range 3 {
+			id := put(t, q, "x")
+			if seen[id] {
+				t.Errorf("identity %v was given twice", id)
+			}
+			seen[id] = true
+		}
+		deliver(t, q, 1, storeAll)
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestWhoCameIsReadableByTheAuthorityOnly(t *testing.T) {
+	dir, key := t.TempDir(), authority(t)
+	q := open(t, dir, key)
+	who := checkin.Identity{UUID: "u", Kind: checkin.ResidentID, Value: "11010519491231002X", Name: "王小明"}
+	if _, err := q.Put(context.Background(), visit("u"), &who); err != nil {
+		t.Fatal(err)
+	}
+	sent := deliver(t, q, 1, storeAll)
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(filepath.Join(dir, "queue.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{who.Value, who.Name} {
+		if bytes.Contains(file, []byte(secret)) {
+			t.Errorf("the file holds %q in clear", secret)
+		}
+	}
+	r, err := age.Decrypt(bytes.NewReader(sent[0][0].Identity), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, _ := io.ReadAll(r)
+	var got checkin.Identity
+	if err := json.Unmarshal(plain, &got); err != nil || got != who {
+		t.Errorf("the authority reads %#v, %v, want the identity", got, err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	key := authority(t)
+	for _, tt := range []struct {
+		name    string
+		prepare func(t *testing.T, dir string)
+		want    string
+	}{
+		{"a second sentinel", func(t *testing.T, dir string) {
+			q := open(t, dir, key)
+			t.Cleanup(func() { _ = q.Close() })
+		}, "another sentinel runs"},
+		{"a file that is no queue", func(t *testing.T, dir string) {
+			if err := os.WriteFile(filepath.Join(dir, "queue.db"), []byte(strings.Repeat("rubbish ", 4096)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "invalid database"},
+		{"a folder in the file's place", func(t *testing.T, dir string) {
+			if err := os.Mkdir(filepath.Join(dir, "queue.db"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}, "is a directory"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			tt.prepare(t, dir)
+			_, err := queue.Open(queue.Opts{Dir: dir, Device: "k", Recipient: key.Recipient().String()})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Open() = %v, want an error with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestAHalfMadeFileIsMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "queue.db.new"), []byte("cut short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	q := open(t, dir, authority(t))
+	defer q.Close()
+	put(t, q, "a")
+	if _, err := os.Stat(filepath.Join(dir, "queue.db.new")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the half-made file is still there: %v", err)
+	}
+}
+
+func TestAFullQueueRefusesTheNewest(t *testing.T) {
+	q, err := queue.Open(queue.Opts{Dir: t.TempDir(), Device: "k", Recipient: authority(t).Recipient().String(), Max: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	put(t, q, "a")
+	put(t, q, "b")
+	if _, err := q.Put(context.Background(), visit("c"), nil); !errors.Is(err, queue.ErrFull) {
+		t.Errorf("third Put = %v, want ErrFull", err)
+	}
+	deliver(t, q, 1, storeAll)
+	put(t, q, "c") // there is room again
+}
+
+func TestNothingIsWrittenAfterAFailedCommit(t *testing.T) {
+	o, breakDisk := queue.Breakable(queue.Opts{Dir: t.TempDir(), Device: "k", Recipient: authority(t).Recipient().String()})
+	q, err := queue.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, q, "a")
+	breakDisk()
+	_, err = q.Put(context.Background(), visit("b"), nil)
+	if !errors.Is(err, queue.ErrStopped) || q.Err() == nil {
+		t.Fatalf("Put on a broken disk = %v, Err %v, want ErrStopped", err, q.Err())
+	}
+	if _, again := q.Put(context.Background(), visit("c"), nil); !errors.Is(again, queue.ErrStopped) {
+		t.Errorf("the next Put = %v, want ErrStopped", again)
+	}
+	if s := q.Stats(); s.Stored["visit"] != 1 || s.Depth != 1 {
+		t.Errorf("stats = %+v, want the one record that was acknowledged", s)
+	}
+}
+
+// refusal is what a sender says of a whole batch.
+type refusal struct {
+	permanent bool
+	after     time.Duration
+}
+
+func (r refusal) Error() string             { return "refused" }
+func (r refusal) Permanent() bool           { return r.permanent }
+func (r refusal) RetryAfter() time.Duration { return r.after }
+
+func TestAPoisonRecordIsFoundAndDoesNotStopTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := open(t, t.TempDir(), authority(t))
+		defer q.Close()
+		for _, u := range []string{"a", "b", "poison", "c", "d"} {
+			put(t, q, u)
+		}
+		var held []string
+		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+		defer cancel()
+		go func() {
+			_ = q.Drain(ctx, func(ctx context.Context, batch []checkin.Record) ([]checkin.Ack, error) {
+				for _, r := range batch {
+					if r.Event.UUID == "poison" {
+						return nil, refusal{permanent: true}
+					}
+				}
+				for _, r := range batch {
+					held = append(held, r.Event.UUID)
+				}
+				return storeAll(ctx, batch)
+			})
+		}()
+		time.Sleep(time.Minute)
+		cancel()
+		synctest.Wait()
+		if !slices.Equal(held, []string{"a", "b", "c", "d"}) {
+			t.Errorf("delivered %v, want all but the poison, in order", held)
+		}
+		if s := q.Stats(); s.Depth != 0 || s.Dead != 1 || s.Delivered != 4 {
+			t.Errorf("stats = %+v, want 4 delivered and 1 dead", s)
+		}
+	})
+}
+
+func TestAnswersThatDoNotHold(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		take queue.Sender
+		want queue.Stats
+	}{
+		{"a rejected record is kept among the dead", func(_ context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+			return []checkin.Ack{{ID: b[0].Event.ID, Status: checkin.Rejected, Reason: "no venue"}}, nil
+		}, queue.Stats{Dead: 1}},
+		{"a duplicate is held", func(_ context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+			return []checkin.Ack{{ID: b[0].Event.ID, Status: checkin.Duplicate}}, nil
+		}, queue.Stats{Delivered: 1}},
+		{"an answer for another record holds nothing", func(_ context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+			other := b[0].Event.ID
+			other.Epoch = "another"
+			return []checkin.Ack{{ID: other, Status: checkin.Stored}}, nil
+		}, queue.Stats{Depth: 1}},
+		{"an unknown status holds nothing", func(_ context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+			return []checkin.Ack{{ID: b[0].Event.ID, Status: "maybe"}}, nil
+		}, queue.Stats{Depth: 1}},
+		{"two answers for one record count once", func(_ context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+			a := checkin.Ack{ID: b[0].Event.ID, Status: checkin.Stored}
+			return []checkin.Ack{a, a}, nil
+		}, queue.Stats{Delivered: 1}},
+		{"silence holds nothing", func(context.Context, []checkin.Record) ([]checkin.Ack, error) { return nil, nil }, queue.Stats{Depth: 1}},
+		{"an error holds nothing", func(context.Context, []checkin.Record) ([]checkin.Ack, error) { return nil, io.EOF }, queue.Stats{Depth: 1}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := open(t, t.TempDir(), authority(t))
+				defer q.Close()
+				put(t, q, "a")
+				deliver(t, q, 1, tt.take)
+				if s := q.Stats(); s.Depth != tt.want.Depth || s.Dead != tt.want.Dead || s.Delivered != tt.want.Delivered {
+					t.Errorf("depth %d dead %d delivered %d, want %d %d %d", s.Depth, s.Dead, s.Delivered, tt.want.Depth, tt.want.Dead, tt.want.Delivered)
+				}
+			})
+		})
+	}
+}
+
+func TestALostReplyIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := open(t, t.TempDir(), authority(t))
+		defer q.Close()
+		put(t, q, "a")
+		tries := 0
+		sent := deliver(t, q, 3, func(ctx context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+			if tries++; tries < 3 {
+				return nil, io.ErrUnexpectedEOF // stored there, and the reply is lost
+			}
+			return []checkin.Ack{{ID: b[0].Event.ID, Status: checkin.Duplicate}}, nil
+		})
+		if sent[0][0].Event.ID != sent[2][0].Event.ID {
+			t.Error("the record was sent again under another identity")
+		}
+		if s := q.Stats(); s.Depth != 0 || s.LastError != "" {
+			t.Errorf("stats = %+v, want it delivered and no error left", s)
+		}
+	})
+}
+
+func TestRetryAfterIsObeyed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := open(t, t.TempDir(), authority(t))
+		defer q.Close()
+		put(t, q, "a")
+		var at []time.Time
+		deliver(t, q, 2, func(ctx context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+			at = append(at, time.Now())
+			return nil, refusal{after: 30 * time.Second}
+		})
+		if gap := at[1].Sub(at[0]); gap < 15*time.Second || gap > 45*time.Second {
+			t.Errorf("tried again after %v, want 30s ± 50 %%", gap)
+		}
+	})
+}
+
+func TestTheStatsCanBeReadWithoutAnAgent(t *testing.T) {
+	dir, key := t.TempDir(), authority(t)
+	q := open(t, dir, key)
+	put(t, q, "a")
+	if _, err := queue.Read(dir); !errors.Is(err, queue.ErrLocked) {
+		t.Errorf("Read beside an agent = %v, want ErrLocked", err)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := queue.Read(dir)
+	if err != nil || s.Depth != 1 || s.Stored["visit"] != 1 {
+		t.Errorf("Read() = %+v, %v, want one visit", s, err)
+	}
+}
