@@ -1,0 +1,250 @@
+package configs
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The values that a key may have.
+var (
+	profiles = []string{"turnstile", "floor", "wall", "desk", "handheld"}
+	classes  = []string{
+		"housing", "lodging", "transport", "medical", "catering", "culture", "finance",
+		"commerce", "education", "care", "construction", "religion", "logistics", "office",
+		"government", "utilities", "other",
+	}
+	modes = []string{"continuous", "command", "induction"}
+	bauds = []string{"9600", "19200", "38400", "57600", "115200"}
+	id    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,63}$`)
+)
+
+// own lists the keys that only some drivers have.
+var own = map[string][]string{
+	"passage": {"relay"}, "fire": {"relay"}, "active_low": {"relay"}, "channel": {"lcus"},
+	"baud": {"gm65", "linescan", "sdt", "syn6288", "xfs5152"}, "mode": {"gm65"},
+	"gap": {"gm65", "linescan"}, "samples": {"mlx90614"}, "emissivity": {"mlx90614"},
+	"volume": {"syn6288", "xfs5152"},
+}
+
+// defaults fills in what was left out. It does not touch what is required.
+func (c *Config) defaults() {
+	set(&c.Lane, "1")
+	set(&c.Direction, "in")
+	set(&c.Records.Max, 200_000)
+	set(&c.Gate.Release, Duration(3*time.Second))
+	set(&c.Gate.Settle, Duration(400*time.Millisecond))
+	set(&c.Timing.Window, Duration(4*time.Second))
+	set(&c.Timing.Closer, Duration(time.Second))
+	set(&c.Timing.Repeat, Duration(2*time.Second))
+	show := 4 * time.Second
+	if c.Profile == "desk" || c.Profile == "handheld" {
+		show = 3 * time.Second
+	}
+	set(&c.Timing.Show, Duration(show))
+	set(&c.Screen.Listen, "127.0.0.1:8088")
+	if c.State != "" {
+		set(&c.Control, filepath.Join(c.State, "control.sock"))
+	}
+	used := map[string]int{}
+	for i := range c.Devices {
+		d := &c.Devices[i]
+		role := d.Role()
+		used[role]++
+		name := role
+		if used[role] > 1 {
+			name += "-" + strconv.Itoa(used[role])
+		}
+		set(&d.Name, name)
+		if d.Driver == "lcus" {
+			set(&d.Channel, 1)
+		}
+	}
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// resolve makes relative paths count from dir.
+func (c *Config) resolve(dir string) {
+	paths := []*string{
+		&c.Policy, &c.State, &c.Control, &c.Platform.CA, &c.Platform.Certificate,
+		&c.Platform.Key, &c.Records.Recipient,
+	}
+	for i := range c.Platform.StatementKeys {
+		paths = append(paths, &c.Platform.StatementKeys[i])
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}
+
+// validate checks what the types cannot.
+func (k *checker) validate(c *Config) {
+	for path, value := range map[string]string{
+		"device": c.Device, "venue.id": c.Venue.ID,
+	} {
+		if !id.MatchString(value) {
+			k.wrong(path, "%s is no id: letters, digits and dashes, 1 to 64 of them", strconv.Quote(value))
+		}
+	}
+	for path, value := range map[string]string{
+		"policy": c.Policy, "state": c.State, "platform.ca": c.Platform.CA,
+		"platform.certificate": c.Platform.Certificate, "platform.key": c.Platform.Key,
+		"records.recipient": c.Records.Recipient,
+	} {
+		if value == "" {
+			k.wrong(path, "is required: the path of a file or folder")
+		}
+	}
+	k.oneOf("profile", c.Profile, profiles)
+	k.oneOf("venue.class", c.Venue.Class, classes)
+	k.oneOf("direction", c.Direction, []string{"in", "out"})
+	k.platform(&c.Platform)
+	k.timing(c)
+	k.screen(c.Screen.Listen)
+	if c.Records.Max < 100 || c.Records.Max > 5_000_000 {
+		k.wrong("records.max", "must be 100 to 5000000")
+	}
+	if c.Clock != "" && (!c.Bench || !strings.HasPrefix(c.Clock, "unix:")) {
+		k.wrong("clock", `a clock that a bench moves is "unix:PATH" and needs bench: true; leave it out in service`)
+	}
+	k.devices(c)
+}
+
+func (k *checker) oneOf(path, value string, known []string) {
+	switch {
+	case value == "":
+		k.wrong(path, "is required: one of %s", strings.Join(known, ", "))
+	case !slices.Contains(known, value):
+		k.wrong(path, "%s is none of %s", strconv.Quote(value), strings.Join(known, ", "))
+	}
+}
+
+func (k *checker) platform(p *Platform) {
+	if len(p.URLs) == 0 {
+		k.wrong("platform.urls", "is required: at least one https address")
+	}
+	for i, s := range p.URLs {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+			k.wrong(fmt.Sprintf("platform.urls[%d]", i), "%s is no https address", strconv.Quote(s))
+		}
+	}
+	if len(p.StatementKeys) == 0 {
+		k.wrong("platform.statement_keys", "is required: without a key no statement can be believed")
+	}
+}
+
+func (k *checker) timing(c *Config) {
+	for _, t := range []struct {
+		path     string
+		value    Duration
+		min, max time.Duration
+	}{
+		{"gate.release", c.Gate.Release, 500 * time.Millisecond, 30 * time.Second},
+		{"gate.settle", c.Gate.Settle, 50 * time.Millisecond, 3 * time.Second},
+		{"timing.temperature_window", c.Timing.Window, 500 * time.Millisecond, 30 * time.Second},
+		{"timing.closer_after", c.Timing.Closer, 100 * time.Millisecond, 30 * time.Second},
+		{"timing.repeat_window", c.Timing.Repeat, 500 * time.Millisecond, time.Minute},
+		{"timing.show", c.Timing.Show, time.Second, 30 * time.Second},
+	} {
+		if d := time.Duration(t.value); d < t.min || d > t.max {
+			k.wrong(t.path, "%s is out of %s to %s", d.String(), t.min.String(), t.max.String())
+		}
+	}
+}
+
+// screen allows only this machine's own addresses.
+func (k *checker) screen(listen string) {
+	if listen == "off" {
+		return
+	}
+	host, port, err := net.SplitHostPort(listen)
+	n, perr := strconv.Atoi(port)
+	ip, ierr := netip.ParseAddr(host)
+	if err != nil || perr != nil || n < 0 || n > 65535 || (host != "localhost" && (ierr != nil || !ip.IsLoopback())) {
+		k.wrong("screen.listen", `%s is no loopback address; write 127.0.0.1:8088, or "off"`, strconv.Quote(listen))
+	}
+}
+
+func (k *checker) devices(c *Config) {
+	seen := map[string]bool{}
+	gates := 0
+	for i := range c.Devices {
+		d := &c.Devices[i]
+		path := fmt.Sprintf("devices[%d]", i)
+		k.device(path, d, c.Insecure)
+		if seen[d.Name] && d.Name != "" {
+			k.wrong(path+".name", "a second device has the name %s", strconv.Quote(d.Name))
+		}
+		seen[d.Name] = true
+		if d.Role() == "gate" {
+			gates++
+		}
+	}
+	if gates > 1 {
+		k.wrong("devices", "there are %s gates; one kiosk guards one lane with one gate: run a second kiosk for the second lane", strconv.Itoa(gates))
+	}
+	if gates > 0 && c.Gate.Rest != "locked" && c.Gate.Rest != "open" {
+		k.wrong("gate.rest", "is required with a gate: locked or open, as the fire rules of the place demand")
+	}
+}
+
+func (k *checker) device(path string, d *Device, insecure bool) {
+	known := make([]string, 0, len(roles))
+	for name := range roles {
+		known = append(known, name)
+	}
+	slices.Sort(known)
+	k.oneOf(path+".driver", d.Driver, known)
+	if d.Name != "" && !id.MatchString(d.Name) {
+		k.wrong(path+".name", "%s is no name: letters, digits and dashes", strconv.Quote(d.Name))
+	}
+	if d.Address == "" {
+		k.wrong(path+".address", "is required: the wire this device is on (sentinel devices lists what is plugged in)")
+	}
+	node := k.node(path)
+	for key, drivers := range own {
+		if roles[d.Driver] != "" && node != nil && child(node, key) != nil && !slices.Contains(drivers, d.Driver) {
+			k.wrong(path+"."+key, "the driver %s has no such key; %s has", d.Driver, strings.Join(drivers, ", "))
+		}
+	}
+	for _, b := range []struct {
+		key      string
+		bad      bool
+		expected string
+	}{
+		{"baud", d.Baud != 0 && !slices.Contains(bauds, strconv.Itoa(d.Baud)), "one of " + strings.Join(bauds, ", ")},
+		{"mode", d.Mode != "" && !slices.Contains(modes, d.Mode), "one of " + strings.Join(modes, ", ")},
+		{"channel", d.Channel < 0 || d.Channel > 8, "1 to 8"},
+		{"samples", d.Samples < 0 || d.Samples > 20, "1 to 20"},
+		{"emissivity", d.Emissivity != 0 && !(d.Emissivity >= 0.1 && d.Emissivity <= 1), "0.1 to 1"},
+		{"volume", d.Volume < 0 || d.Volume > 16 || d.Driver == "xfs5152" && d.Volume > 10, "1 to 16 (syn6288), 1 to 10 (xfs5152)"},
+		{"gap", d.Gap != 0 && (d.Gap < Duration(5*time.Millisecond) || d.Gap > Duration(time.Second)), "5ms to 1s"},
+	} {
+		if b.bad {
+			k.wrong(path+"."+b.key, "must be %s", b.expected)
+		}
+	}
+	if rest, ok := strings.CutPrefix(d.Address, "tcp:"); ok && !insecure {
+		host, _, err := net.SplitHostPort(rest)
+		ip, ierr := netip.ParseAddr(host)
+		if err != nil || (host != "localhost" && (ierr != nil || !ip.IsLoopback())) {
+			k.wrong(path+".address", "a wire over TCP is allowed on this machine only (127.0.0.1); insecure: true permits others")
+		}
+	}
+}
