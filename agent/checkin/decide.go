@@ -16,7 +16,9 @@ type Verdict struct {
 // gives a verdict, and what is not known is never granted. Nor is red, whatever
 // the rules say.
 func Decide(p *Policy, v VenueClass, e *Evidence) Verdict {
-	verdict := Verdict{Policy: p.ID, Version: p.Version, Mode: e.Status.mode()}
+	filled := e.filled()
+	e = &filled
+	verdict := Verdict{Policy: p.ID, Version: p.Version, Mode: e.Status.Mode}
 	if outcome, reason, ok := byCredential(&e.Credential); ok {
 		verdict.Outcome, verdict.Reason = outcome, reason
 		return verdict

@@ -113,7 +113,7 @@ func (c *Condition) needsStatus() bool {
 }
 
 // holds reports whether e meets c, but for the NAT's age (natHolds) and the
-// status's own. What the platform left out counts as none.
+// status's own.
 func (c *Condition) holds(e *Evidence) bool {
 	s := &e.Status
 	if !s.Known && c.needsStatus() {
@@ -126,12 +126,12 @@ func (c *Condition) holds(e *Evidence) bool {
 		return false
 	}
 	return among(c.Credentials, e.Credential.Kind) &&
-		among(c.Modes, s.mode()) &&
-		among(c.Colours, or(s.Colour, NoColour)) &&
-		among(c.NAT, or(s.NAT, NoTest)) &&
-		among(c.Antigen, or(s.Antigen, NoTest)) &&
-		among(c.Host, or(s.Host, HostNone)) &&
-		among(c.Temperature, or(e.Temperature, Unmeasured))
+		among(c.Modes, s.Mode) &&
+		among(c.Colours, s.Colour) &&
+		among(c.NAT, s.NAT) &&
+		among(c.Antigen, s.Antigen) &&
+		among(c.Host, s.Host) &&
+		among(c.Temperature, e.Temperature)
 }
 
 // natHolds judges the NAT's age in whole minutes: a 48 h window holds 47:59
@@ -159,9 +159,6 @@ func (s *Status) natTime(clock NATClock) time.Time {
 	return s.Sampled
 }
 
-// mode is the status's mode; an empty one is ModeNone.
-func (s *Status) mode() Mode { return or(s.Mode, ModeNone) }
-
 // Age returns how old the statement is at now in whole minutes, and false if
 // it has no time or one that lies more than five minutes ahead.
 func (s *Status) Age(now time.Time) (time.Duration, bool) { return age(s.AsOf, now) }
@@ -171,15 +168,27 @@ func (s *Status) Age(now time.Time) (time.Duration, bool) { return age(s.AsOf, n
 const ahead = 5 * time.Minute
 
 func age(t, now time.Time) (time.Duration, bool) {
-	if t.IsZero() || t.After(now.Add(ahead)) {
+	if t.IsZero() {
 		return 0, false
 	}
-	return max(0, now.Sub(t)).Truncate(time.Minute), true
+	d := now.Sub(t)
+	return max(0, d).Truncate(time.Minute), d >= -ahead
 }
 
 // among reports whether v is in set; an empty set holds everything.
 func among[T comparable](set []T, v T) bool {
 	return len(set) == 0 || slices.Contains(set, v)
+}
+
+// filled is e with words for what was left out: what the platform did not say
+// counts as none, what was not measured as unmeasured.
+func (e *Evidence) filled() Evidence {
+	f := *e
+	s := &f.Status
+	s.Colour, s.NAT, s.Antigen = or(s.Colour, NoColour), or(s.NAT, NoTest), or(s.Antigen, NoTest)
+	s.Host, s.Mode = or(s.Host, HostNone), or(s.Mode, ModeNone)
+	f.Temperature = or(f.Temperature, Unmeasured)
+	return f
 }
 
 // or returns v, or def if v is empty.
