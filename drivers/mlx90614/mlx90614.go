@@ -265,4 +265,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-var _ hal.Thermometer = &Dev{}
+var (
+	_ hal.Thermometer = &Dev{}
+	_ hal.Prober      = &Dev{}
+)
