@@ -199,4 +199,5 @@ var (
 	_ hal.PassageSensor = &Dev{}
 	_ hal.FireInput     = &Dev{}
 	_ hal.SelfTimed     = &Dev{}
+	_ hal.Prober        = &Dev{}
 )
