@@ -151,4 +151,5 @@ var (
 	_ hal.Gate      = &Dev{}
 	_ hal.Locker    = &Dev{}
 	_ hal.SelfTimed = &Dev{}
+	_ hal.Prober    = &Dev{}
 )
