@@ -229,4 +229,7 @@ func named(err error) error {
 	return fmt.Errorf("syn6288: %w", err)
 }
 
-var _ hal.Speaker = &Dev{}
+var (
+	_ hal.Speaker = &Dev{}
+	_ hal.Prober  = &Dev{}
+)
