@@ -1,0 +1,69 @@
+// Package api is the contract between kiosk and platform, version 1: the
+// OpenAPI document, and its small bodies as Go values. Both twins hold to it;
+// neither imports the other.
+package api
+
+import (
+	_ "embed"
+	"encoding/json"
+)
+
+// Spec is the contract itself (OpenAPI 3.1), as the platform serves it.
+//
+//go:embed openapi.yaml
+var Spec []byte
+
+// Media types of the contract.
+const (
+	JSON    = "application/json"
+	COSE    = "application/cose" // a signed statement
+	Problem = "application/problem+json"
+)
+
+// MaxBatch is the most records that one call may carry.
+const MaxBatch = 500
+
+// VerifyRequest asks about the holder of one credential.
+type VerifyRequest struct {
+	Kind  string `json:"kind"`  // personal-code, relative-code, resident-id, …
+	Value string `json:"value"` // the token, or the card's number
+	Venue string `json:"venue"`
+	Kiosk string `json:"kiosk"`
+	Lane  string `json:"lane"`
+	Nonce []byte `json:"nonce"` // 16 random bytes, base64 on the wire
+}
+
+// CheckinsRequest carries records, each as the queue wrote it.
+type CheckinsRequest struct {
+	Records []json.RawMessage `json:"records"`
+}
+
+// CheckinsAnswer has one answer per record.
+type CheckinsAnswer struct {
+	Results []json.RawMessage `json:"results"`
+}
+
+// Heartbeat tells how a kiosk is. Orders in the answer are ignored by version 1.
+type Heartbeat struct {
+	Kiosk   string          `json:"kiosk"`
+	Lane    string          `json:"lane"`
+	Version string          `json:"version"`
+	Screen  string          `json:"screen"`
+	Queue   int             `json:"queue"`
+	Devices map[string]bool `json:"devices"` // name: ready
+	Alarms  []string        `json:"alarms"`
+}
+
+// Refusal is the body of an answer that is not 200 (RFC 9457, with two fields
+// of our own).
+type Refusal struct {
+	Type             string `json:"type"` // about:blank, or a name below
+	Title            string `json:"title"`
+	RetryAfterMillis int64  `json:"retry_after_ms,omitempty"`
+	MaxBatch         int    `json:"max_batch,omitempty"`
+}
+
+// Types of refusals that a kiosk tells apart.
+const (
+	UnknownCredential = "unknown-credential" // 404: nobody has this code or number
+)

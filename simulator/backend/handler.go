@@ -1,0 +1,161 @@
+package backend
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/digital-sentinel/sentinel/agent/backend/api"
+	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/signed"
+)
+
+// Bounds of what a kiosk may send.
+const (
+	maxQuestion = 16 << 10
+	maxBatch    = 8 << 20
+)
+
+// Handler answers the whole API of version 1. Behind mutual TLS the kiosk is
+// who its certificate says; without TLS (a test) it is who it says it is.
+func (p *Platform) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/verify", p.verify)
+	mux.HandleFunc("POST /v1/checkins", p.checkins)
+	mux.HandleFunc("POST /v1/heartbeat", p.heartbeat)
+	mux.HandleFunc("GET /v1/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/yaml")
+		_, _ = w.Write(api.Spec)
+	})
+	return mux
+}
+
+//
+
+func (p *Platform) verify(w http.ResponseWriter, r *http.Request) {
+	var q api.VerifyRequest
+	if !read(w, r, maxQuestion, &q) || !isKiosk(w, r, q.Kiosk) {
+		return
+	}
+	cred := checkin.Credential{Kind: checkin.Kind(q.Kind), Value: q.Value}
+	if !cred.Kind.Online() || len(q.Nonce) != 16 || q.Value == "" {
+		refuse(w, http.StatusBadRequest, "about:blank", "kind, value or nonce is not what the contract says")
+		return
+	}
+	person, old, ok := p.find(cred.Kind, cred.Value)
+	if !ok {
+		refuse(w, http.StatusNotFound, api.UnknownCredential, "nobody has this code or number")
+		return
+	}
+	s := p.statement(person, old, question{q.Nonce, cred.Key(), q.Venue, q.Kiosk})
+	lieOf(r.Context()).spoil(s)
+	raw, err := signed.Sign(p.o.Key, p.o.KeyID, s)
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, "about:blank", "signing is not possible")
+		return
+	}
+	if p.o.OnVerify != nil {
+		p.o.OnVerify()
+	}
+	w.Header().Set("Content-Type", api.COSE)
+	_, _ = w.Write(lieOf(r.Context()).strip(raw))
+}
+
+func (p *Platform) checkins(w http.ResponseWriter, r *http.Request) {
+	var batch api.CheckinsRequest
+	if !read(w, r, maxBatch, &batch) {
+		return
+	}
+	if len(batch.Records) > api.MaxBatch {
+		refuse(w, http.StatusRequestEntityTooLarge, "about:blank", fmt.Sprintf("at most %d records a call", api.MaxBatch))
+		return
+	}
+	kiosk := commonName(r)
+	answer := api.CheckinsAnswer{Results: []json.RawMessage{}}
+	for _, raw := range batch.Records {
+		ack, ok := p.take(raw, kiosk)
+		if !ok {
+			continue // without an identity there is nobody to answer to
+		}
+		b, err := json.Marshal(ack)
+		if err != nil {
+			continue
+		}
+		answer.Results = append(answer.Results, b)
+	}
+	w.Header().Set("Content-Type", api.JSON)
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// take stores one record; a bad one never spoils the others.
+func (p *Platform) take(raw json.RawMessage, kiosk string) (checkin.Ack, bool) {
+	r, err := checkin.DecodeRecord(raw)
+	if err != nil {
+		var id struct{ Event struct{ ID checkin.ID } }
+		if json.Unmarshal(raw, &id) != nil || id.Event.ID.Seq == 0 {
+			return checkin.Ack{}, false
+		}
+		return checkin.Ack{ID: id.Event.ID, Status: checkin.Rejected, Reason: err.Error()}, true
+	}
+	if why := wrong(r, kiosk); why != "" {
+		return checkin.Ack{ID: r.Event.ID, Status: checkin.Rejected, Reason: why}, true
+	}
+	return p.keep(*r), true
+}
+
+func (p *Platform) heartbeat(w http.ResponseWriter, r *http.Request) {
+	var h api.Heartbeat
+	if !read(w, r, maxQuestion, &h) || !isKiosk(w, r, h.Kiosk) {
+		return
+	}
+	w.Header().Set("Content-Type", api.JSON)
+	_, _ = w.Write([]byte("{}\n"))
+}
+
+// read decodes a bounded JSON body, or refuses.
+func read[T any](w http.ResponseWriter, r *http.Request, limit int64, into *T) bool {
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit)).Decode(into)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		refuse(w, http.StatusRequestEntityTooLarge, "about:blank", "the body is too large")
+		return false
+	case err != nil:
+		refuse(w, http.StatusBadRequest, "about:blank", "the body is not the JSON of the contract")
+		return false
+	}
+	return true
+}
+
+// isKiosk refuses a question in another kiosk's name.
+func isKiosk(w http.ResponseWriter, r *http.Request, claimed string) bool {
+	if name := commonName(r); name != "" && name != claimed {
+		refuse(w, http.StatusForbidden, "about:blank", "the certificate is another kiosk's")
+		return false
+	}
+	return true
+}
+
+// commonName is who the client's certificate says it is; empty without TLS.
+func commonName(r *http.Request) string {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return ""
+	}
+	return r.TLS.PeerCertificates[0].Subject.CommonName
+}
+
+func refuse(w http.ResponseWriter, status int, kind, title string) {
+	refuseLater(w, status, api.Refusal{Type: kind, Title: title}, 0)
+}
+
+func refuseLater(w http.ResponseWriter, status int, body api.Refusal, after time.Duration) {
+	w.Header().Set("Content-Type", api.Problem)
+	if after > 0 {
+		w.Header().Set("Retry-After", fmt.Sprint(int(after.Seconds()+0.999)))
+		body.RetryAfterMillis = after.Milliseconds()
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}

@@ -1,0 +1,148 @@
+package backend
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// PKI is every key that a bench needs: a certificate authority, the
+// platform's and one kiosk's certificates, and the key that signs statements.
+type PKI struct {
+	CA        *x509.Certificate
+	Server    tls.Certificate
+	Kiosk     tls.Certificate
+	Statement ed25519.PrivateKey
+	KeyID     string
+
+	caPEM, kioskPEM, kioskKeyPEM, statementPEM []byte
+}
+
+// life is long enough for a scenario that moves the clock by months.
+const life = 5 * 365 * 24 * time.Hour
+
+// NewPKI makes a PKI for the kiosk of that id, valid from a day before now.
+func NewPKI(kiosk string, now time.Time) (*PKI, error) {
+	p := &PKI{KeyID: "statement-1"}
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	authority := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "sentinel bench CA"},
+		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(life),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, authority, authority, caKey.Public(), caKey)
+	if err != nil {
+		return nil, err
+	}
+	if p.CA, err = x509.ParseCertificate(der); err != nil {
+		return nil, err
+	}
+	p.caPEM = block("CERTIFICATE", der)
+	if p.Server, _, _, err = p.issue(caKey, 2, "platform", x509.ExtKeyUsageServerAuth); err != nil {
+		return nil, err
+	}
+	if p.Kiosk, p.kioskPEM, p.kioskKeyPEM, err = p.issue(caKey, 3, kiosk, x509.ExtKeyUsageClientAuth); err != nil {
+		return nil, err
+	}
+	return p, p.makeStatementKey()
+}
+
+// ServerTLS demands a certificate of this authority from every kiosk.
+func (p *PKI) ServerTLS() *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{p.Server}, ClientCAs: p.pool(),
+		ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
+		NextProtos: []string{"h2", "http/1.1"},
+	}
+}
+
+// ClientTLS is the kiosk's side.
+func (p *PKI) ClientTLS() *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{p.Kiosk}, RootCAs: p.pool(),
+		ServerName: "localhost", MinVersion: tls.VersionTLS13,
+	}
+}
+
+// Files are the paths that Write has written.
+type Files struct{ CA, Certificate, Key, StatementKey string }
+
+// Write writes what a kiosk is given into dir: keys with mode 0600.
+func (p *PKI) Write(dir string) (Files, error) {
+	f := Files{
+		CA: filepath.Join(dir, "ca.pem"), Certificate: filepath.Join(dir, "kiosk.pem"),
+		Key: filepath.Join(dir, "kiosk.key"), StatementKey: filepath.Join(dir, p.KeyID+".pem"),
+	}
+	for path, data := range map[string][]byte{
+		f.CA: p.caPEM, f.Certificate: p.kioskPEM, f.Key: p.kioskKeyPEM, f.StatementKey: p.statementPEM,
+	} {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			return Files{}, fmt.Errorf("writing the bench's keys: %w", err)
+		}
+	}
+	return f, nil
+}
+
+//
+
+func (p *PKI) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(p.CA)
+	return pool
+}
+
+// issue makes one certificate, and its PEM files.
+func (p *PKI) issue(ca crypto.Signer, serial int64, name string, use x509.ExtKeyUsage) (c tls.Certificate, cert, key []byte, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return c, nil, nil, err
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name},
+		NotBefore: p.CA.NotBefore, NotAfter: p.CA.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{use},
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}, p.CA, private.Public(), ca)
+	if err != nil {
+		return c, nil, nil, err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return c, nil, nil, err
+	}
+	cert, key = block("CERTIFICATE", der), block("PRIVATE KEY", pkcs8)
+	c, err = tls.X509KeyPair(cert, key)
+	return c, cert, key, err
+}
+
+func (p *PKI) makeStatementKey() error {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return err
+	}
+	p.Statement, p.statementPEM = private, block("PUBLIC KEY", der)
+	return nil
+}
+
+func block(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}

@@ -1,0 +1,275 @@
+// Package backend is the reference platform: what stands on the other side of
+// the kiosk's API. It keeps people and records, signs what it says, and takes
+// every record once, for ever. Its faults are a wrapper of their own (Faults)
+// that is absent unless asked for.
+//
+// The real platform's interface is not public; this one holds to the contract
+// in agent/backend/api and is the documented stand-in.
+package backend
+
+import (
+	"crypto"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/signed"
+)
+
+// Opts is what a Platform is made of.
+type Opts struct {
+	Issuer string
+	Key    crypto.Signer // signs statements
+	KeyID  string
+	Now    func() time.Time
+	// OnRecord hears of every record that arrives; again: it was held already.
+	OnRecord func(r checkin.Record, again bool)
+	// OnVerify hears of every question that was answered.
+	OnVerify func()
+}
+
+// Person is what the authority knows of somebody. All people are synthetic.
+type Person struct {
+	Ref           string
+	Name          string
+	Number        string // of the identity card
+	Colour        checkin.Colour
+	NAT           checkin.Result
+	Sampled       time.Time
+	Reported      time.Time
+	Antigen       checkin.Result
+	Host          checkin.Consent
+	RegisterFirst bool
+	ControlList   bool
+}
+
+// Platform holds people and records. It is safe for concurrent use.
+type Platform struct {
+	o      Opts
+	secret []byte // of the online codes
+
+	mu      sync.Mutex
+	people  map[string]Person
+	records map[checkin.ID]checkin.Record
+	order   []checkin.ID
+	again   int
+}
+
+// A statement is good for ten minutes: long enough for a slow lane, short
+// enough that nobody keeps one.
+const validFor = 10 * time.Minute
+
+// New makes a platform without people.
+func New(o Opts) *Platform {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails
+	if o.Issuer == "" {
+		o.Issuer = "reference platform"
+	}
+	return &Platform{o: o, secret: secret, people: map[string]Person{}, records: map[checkin.ID]checkin.Record{}}
+}
+
+// SetPerson adds or replaces a person.
+func (p *Platform) SetPerson(person Person) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.people[person.Ref] = person
+}
+
+// Person returns the person of that reference.
+func (p *Platform) Person(ref string) (Person, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	person, ok := p.people[ref]
+	return person, ok
+}
+
+// People lists everybody by reference.
+func (p *Platform) People() []Person {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []Person
+	for _, ref := range slices.Sorted(maps.Keys(p.people)) {
+		list = append(list, p.people[ref])
+	}
+	return list
+}
+
+// Beginnings of the codes that this platform hands out.
+const (
+	personalCode = "https://code.sentinel.example/p/"
+	relativeCode = "https://code.sentinel.example/r/"
+	venueCode    = "https://code.sentinel.example/v/"
+	paperCode    = "https://code.sentinel.example/o/"
+)
+
+// codeLife is how often an online code changes; the last two are accepted too.
+const codeLife = time.Minute
+
+// Code is what the person's phone shows now.
+func (p *Platform) Code(ref string) string {
+	return personalCode + p.token(ref, p.o.Now().Unix()/int64(codeLife/time.Second))
+}
+
+// RelativeCode is the person's code on a relative's phone.
+func (p *Platform) RelativeCode(ref string) string {
+	return relativeCode + p.token(ref, p.o.Now().Unix()/int64(codeLife/time.Second))
+}
+
+// PaperCode is the person's printed code: a handle, without any status.
+func (p *Platform) PaperCode(ref string) string { return paperCode + p.token(ref, 0) }
+
+// VenueCode is the code on the wall of a venue.
+func (p *Platform) VenueCode(venue string) string { return venueCode + venue }
+
+// Counts is what the platform holds.
+type Counts struct {
+	Records   int // distinct
+	Visits    int // distinct visit records
+	Duplicate int // visit records held more than once: always 0
+	Again     int // records that came again and were recognised
+}
+
+// Count counts what is held, from the records themselves.
+func (p *Platform) Count() Counts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := Counts{Records: len(p.records), Again: p.again}
+	seen := map[string]bool{}
+	for _, r := range p.records {
+		if r.Event.Kind != checkin.KindVisit {
+			continue
+		}
+		if seen[r.Event.UUID] {
+			c.Duplicate++
+			continue
+		}
+		seen[r.Event.UUID] = true
+		c.Visits++
+	}
+	return c
+}
+
+// Records returns what is held, in the order in which it came.
+func (p *Platform) Records() []checkin.Record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]checkin.Record, len(p.order))
+	for i, id := range p.order {
+		list[i] = p.records[id]
+	}
+	return list
+}
+
+//
+
+// token is a person's code in one minute: 22 characters that tell nobody
+// anything but this platform.
+func (p *Platform) token(ref string, minute int64) string {
+	mac := hmac.New(sha256.New, p.secret)
+	mac.Write([]byte(ref))
+	mac.Write(binary.BigEndian.AppendUint64([]byte{0}, uint64(minute)))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// find returns who holds a credential, and whether the code was an old one.
+func (p *Platform) find(kind checkin.Kind, value string) (_ Person, old, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	minute := p.o.Now().Unix() / int64(codeLife/time.Second)
+	for ref, person := range p.people {
+		switch kind {
+		case checkin.PersonalCode, checkin.RelativeCode:
+			token := value[strings.LastIndex(value, "/")+1:]
+			for back := int64(0); back < 10; back++ {
+				if hmac.Equal([]byte(token), []byte(p.token(ref, minute-back))) {
+					return person, back > 2, true
+				}
+			}
+		default:
+			if person.Number == value {
+				return person, false, true
+			}
+		}
+	}
+	return Person{}, false, false
+}
+
+// statement says what is known of person, in answer to one question.
+func (p *Platform) statement(person Person, codeExpired bool, q question) *signed.Statement {
+	now := p.o.Now()
+	return &signed.Statement{
+		Version: signed.Version, Issuer: p.o.Issuer, Nonce: q.nonce, Credential: q.hash[:],
+		Venue: q.venue, Kiosk: q.kiosk,
+		Colour: string(person.Colour), NAT: string(person.NAT), Antigen: string(person.Antigen),
+		Sampled: unix(person.Sampled), Reported: unix(person.Reported), Host: string(person.Host),
+		RegisterFirst: person.RegisterFirst, ControlList: person.ControlList, CodeExpired: codeExpired,
+		MaskedName: checkin.MaskName(person.Name),
+		AsOf:       now.Unix(), ValidUntil: now.Add(validFor).Unix(), Time: now.Unix(),
+	}
+}
+
+// question is what a statement is bound to.
+type question struct {
+	nonce        []byte
+	hash         [sha256.Size]byte
+	venue, kiosk string
+}
+
+// keep takes one record, once. The answer is the same however often it comes.
+func (p *Platform) keep(r checkin.Record) checkin.Ack {
+	ack := checkin.Ack{ID: r.Event.ID, Status: checkin.Stored}
+	p.mu.Lock()
+	_, again := p.records[r.Event.ID]
+	if again {
+		p.again++
+		ack.Status = checkin.Duplicate
+	} else {
+		p.records[r.Event.ID] = r
+		p.order = append(p.order, r.Event.ID)
+	}
+	p.mu.Unlock()
+	if p.o.OnRecord != nil {
+		p.o.OnRecord(r, again)
+	}
+	return ack
+}
+
+// wrong says why a record cannot be taken; empty: it can.
+func wrong(r *checkin.Record, kiosk string) string {
+	e := &r.Event
+	switch {
+	case e.ID.Device != kiosk && kiosk != "":
+		return "the record is another kiosk's"
+	case e.ID.Epoch == "" || e.ID.Seq == 0 || e.UUID == "":
+		return "the record has no identity"
+	case e.Kind == checkin.KindVisit && (e.Verdict == nil || len(r.Identity) == 0):
+		return "a visit needs a verdict and a sealed identity"
+	case e.Kind == checkin.KindPassage && (e.Visit == "" || e.Passage == ""):
+		return "a passage needs its visit and what was seen"
+	case len(r.Identity) > 0 && !strings.HasPrefix(string(r.Identity), "age-encryption.org/v1\n"):
+		return "the identity is not sealed with age"
+	}
+	return ""
+}
+
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// String tells the counts, for logs.
+func (c Counts) String() string {
+	return fmt.Sprintf("%d records, %d visits, %d twice, %d came again", c.Records, c.Visits, c.Duplicate, c.Again)
+}
