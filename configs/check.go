@@ -146,8 +146,8 @@ func (k *checker) decode(data []byte, c *Config) bool {
 	return true
 }
 
-// plain refuses anchors and aliases (a small file could unfold to gigabytes)
-// and nesting that no configuration has.
+// plain refuses anchors and aliases (a small file could unfold to gigabytes),
+// nesting that no configuration has, and a key that stands twice.
 func (k *checker) plain(n *yaml.Node, depth int) bool {
 	if n.Kind == yaml.AliasNode || n.Anchor != "" {
 		k.at(n.Line, "anchors (&) and aliases (*) are not allowed here")
@@ -156,6 +156,15 @@ func (k *checker) plain(n *yaml.Node, depth int) bool {
 	if depth > 20 {
 		k.at(n.Line, "nested too deeply")
 		return false
+	}
+	seen := map[string]bool{}
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if seen[key.Value] {
+			k.at(key.Line, "%s stands here a second time", strconv.Quote(key.Value))
+			return false
+		}
+		seen[key.Value] = true
 	}
 	for _, c := range n.Content {
 		if !k.plain(c, depth+1) {
