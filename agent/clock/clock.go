@@ -4,10 +4,16 @@
 package clock
 
 import (
+	"bufio"
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,6 +48,32 @@ func System(floor time.Time) *Clock {
 	}
 }
 
+// Follow lets a test bench move the clock: it connects to the unix socket at
+// path and reads lines "offset DURATION", how far the wall clock is to stand
+// ahead of the machine's. It returns after the first line, and follows the
+// others until ctx ends. Kiosks in service have no such socket: the
+// configuration refuses it.
+func (c *Clock) Follow(ctx context.Context, path string) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err != nil {
+		return fmt.Errorf("clock: %w", err)
+	}
+	var offset atomic.Int64
+	lines := bufio.NewScanner(conn)
+	if err := readOffset(lines, &offset); err != nil {
+		_ = conn.Close()
+		return fmt.Errorf("clock: %w", err)
+	}
+	wall := c.Wall
+	c.Wall = func() time.Time { return wall().Add(time.Duration(offset.Load())) }
+	context.AfterFunc(ctx, func() { _ = conn.Close() })
+	go func() {
+		for readOffset(lines, &offset) == nil {
+		}
+	}()
+	return nil
+}
+
 // Now returns the wall time.
 func (c *Clock) Now() time.Time { return c.Wall() }
 
@@ -56,6 +88,20 @@ func (c *Clock) Stamp() checkin.Stamp {
 }
 
 //
+
+// readOffset reads one line of a bench's clock.
+func readOffset(lines *bufio.Scanner, offset *atomic.Int64) error {
+	if !lines.Scan() {
+		return errors.Join(errors.New("the bench has hung up"), lines.Err())
+	}
+	text, ok := strings.CutPrefix(lines.Text(), "offset ")
+	d, err := time.ParseDuration(text)
+	if !ok || err != nil {
+		return fmt.Errorf("%q is no offset", lines.Text())
+	}
+	offset.Store(int64(d))
+	return nil
+}
 
 func uptime(start time.Time) time.Duration {
 	b, err := os.ReadFile("/proc/uptime")

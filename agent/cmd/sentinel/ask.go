@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/digital-sentinel/sentinel/agent"
+	"github.com/digital-sentinel/sentinel/agent/queue"
+	"github.com/digital-sentinel/sentinel/configs"
+	"github.com/digital-sentinel/sentinel/drivers"
+	"github.com/digital-sentinel/sentinel/hal"
+)
+
+// errNoAgent is a control socket that nobody answers on.
+var errNoAgent = errors.New("no sentinel is running here")
+
+// ask makes one request on the control socket and decodes the answer into to.
+func ask[T any](ctx context.Context, config *configs.Config, method, path string, to *T) error {
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, "unix", config.Control)
+			if err != nil {
+				return nil, fmt.Errorf("%w (%v)", errNoAgent, err)
+			}
+			return conn, nil
+		},
+	}}
+	req, err := http.NewRequestWithContext(ctx, method, "http://sentinel"+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		var refusal struct{ Error string }
+		_ = json.NewDecoder(resp.Body).Decode(&refusal)
+		return errors.New(refusal.Error)
+	}
+	return json.NewDecoder(resp.Body).Decode(to)
+}
+
+func (c *command) status() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "how the running kiosk is",
+		Long: `status asks the running kiosk how it is. Without a running kiosk it reads what
+the state folder tells. Exit code 0: it runs and serves; 1: it does not.`,
+		Example: "  sentinel status\n  sentinel status --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := c.load()
+			if err != nil {
+				return err
+			}
+			var s agent.Status
+			err = ask(cmd.Context(), config, http.MethodGet, "/v1/status", &s)
+			switch {
+			case errors.Is(err, errNoAgent):
+				return c.stoppedStatus(config, asJSON)
+			case err != nil:
+				return err
+			case asJSON:
+				err = printJSON(c, s)
+			default:
+				c.printStatus(&s)
+			}
+			if err == nil && !serves(&s) {
+				return failed
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// serves reports whether a visitor can be served.
+func serves(s *agent.Status) bool {
+	return s.Screen != "out-of-service" && s.Screen != "starting" && !s.Halted && s.QueueErr == ""
+}
+
+func (c *command) printStatus(s *agent.Status) {
+	c.printf("%s lane %s (%s), %s since %s\n", s.Device, s.Lane, s.Direction, s.Version, s.Started.Format(time.DateTime))
+	link := "the platform answers"
+	if !s.Online {
+		link = "the platform does not answer"
+	}
+	c.printf("screen %s; %s; policy %s version %s\n", string(s.Screen), link, s.Policy, strconv.Itoa(s.PolicyVer))
+	for _, d := range s.Devices {
+		what := d.Is
+		if d.Err != "" {
+			what = d.Err
+		}
+		c.printf("  %-12s %-8s %s\n", d.Name, string(d.State), what)
+	}
+	c.printQueue(&s.Queue)
+	var alarms []string
+	for name := range s.Alarms {
+		alarms = append(alarms, name)
+	}
+	slices.Sort(alarms)
+	if len(alarms) > 0 {
+		c.printf("alarms: %s\n", strings.Join(alarms, ", "))
+	}
+	if s.Fire {
+		c.printf("fire: the lane stands open; after the fire: sentinel fire reset\n")
+	}
+	if !s.ClockOK {
+		c.printf("the clock is not believable: set it (chrony or timesyncd)\n")
+	}
+}
+
+func (c *command) printQueue(q *queue.Stats) {
+	c.printf("queue: %s waiting, %s delivered, %s refused for good\n", strconv.Itoa(q.Depth), strconv.Itoa(q.Delivered), strconv.Itoa(q.Dead))
+	if q.LastError != "" {
+		c.printf("  last: %s; next try %s\n", q.LastError, q.NextTry.Format(time.TimeOnly))
+	}
+}
+
+// stoppedStatus tells what the state folder tells.
+func (c *command) stoppedStatus(config *configs.Config, asJSON bool) error {
+	stats, err := queue.Read(config.State)
+	if asJSON {
+		if jerr := printJSON(c, map[string]queue.Stats{"queue": stats}); jerr != nil {
+			return jerr
+		}
+		return failed
+	}
+	c.printf("%s: no sentinel is running here (start it: sentinel run --config %s)\n", config.Device, c.config)
+	if err != nil {
+		c.printf("queue: %s\n", err.Error())
+		return failed
+	}
+	c.printQueue(&stats)
+	return failed
+}
+
+func (c *command) halt() *cobra.Command {
+	return &cobra.Command{
+		Use:   "halt",
+		Short: "put the gate to rest",
+		Long: `halt puts the gate to rest. A running kiosk is asked to, and keeps its lane
+closed until it is restarted; without one the gate is driven from here (the
+unit file does so after every stop and crash).`,
+		Example: "  sentinel halt",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := c.load()
+			if err != nil {
+				return err
+			}
+			var ok struct{ OK bool }
+			err = ask(cmd.Context(), config, http.MethodPost, "/v1/halt", &ok)
+			if errors.Is(err, errNoAgent) {
+				return c.haltHere(cmd.Context(), config)
+			}
+			if err == nil {
+				c.printf("the gate is at rest; the lane stays closed until the kiosk is restarted\n")
+			}
+			return err
+		},
+	}
+}
+
+// haltHere opens the gate's driver, which puts it to rest, and halts it.
+func (c *command) haltHere(ctx context.Context, config *configs.Config) error {
+	for i := range config.Devices {
+		d := &config.Devices[i]
+		if d.Role() != "gate" {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		o, err := drivers.Open(ctx, d, config.Gate.Rest, drivers.HostWires(config.Insecure))
+		if err != nil {
+			return err
+		}
+		err = errors.Join(o.Dev.Halt(), o.Close())
+		if err == nil {
+			c.printf("%s is at rest (%s)\n", d.Name, config.Gate.Rest)
+		}
+		return err
+	}
+	c.printf("this kiosk has no gate\n")
+	return nil
+}
+
+func (c *command) fire() *cobra.Command {
+	fire := &cobra.Command{Use: "fire", Short: "the fire loop", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	fire.AddCommand(&cobra.Command{
+		Use:     "reset",
+		Short:   "say that the fire is over: the lane is commanded again",
+		Example: "  sentinel fire reset",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := c.load()
+			if err != nil {
+				return err
+			}
+			var ok struct{ OK bool }
+			if err := ask(cmd.Context(), config, http.MethodPost, "/v1/fire/reset", &ok); err != nil {
+				return err
+			}
+			c.printf("the fire is reset; the lane serves again\n")
+			return nil
+		},
+	})
+	return fire
+}
+
+// selfTimed reports whether the gate's own board ends a release.
+func selfTimed(o *drivers.Opened) bool {
+	s, ok := o.Dev.(hal.SelfTimed)
+	return ok && s.SelfTimed()
+}
