@@ -59,9 +59,17 @@ type Platform struct {
 
 	mu      sync.Mutex
 	people  map[string]Person
+	tokens  map[string]holder // of the codes that are current or lately were
+	minute  int64             // that tokens was made for
 	records map[checkin.ID]checkin.Record
 	order   []checkin.ID
 	again   int
+}
+
+// holder is whose code it is, and whether it is an old one.
+type holder struct {
+	ref string
+	old bool
 }
 
 // A statement is good for ten minutes: long enough for a slow lane, short
@@ -83,6 +91,7 @@ func (p *Platform) SetPerson(person Person) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.people[person.Ref] = person
+	p.tokens = nil
 }
 
 // Person returns the person of that reference.
@@ -181,27 +190,43 @@ func (p *Platform) token(ref string, minute int64) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
 }
 
+// Codes are accepted for two minutes after their own, and recognised as
+// expired for seven more.
+const (
+	goodMinutes  = 2
+	knownMinutes = 9
+)
+
 // find returns who holds a credential, and whether the code was an old one.
 func (p *Platform) find(kind checkin.Kind, value string) (_ Person, old, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	minute := p.o.Now().Unix() / int64(codeLife/time.Second)
-	for ref, person := range p.people {
-		switch kind {
-		case checkin.PersonalCode, checkin.RelativeCode:
-			token := value[strings.LastIndex(value, "/")+1:]
-			for back := int64(0); back < 10; back++ {
-				if hmac.Equal([]byte(token), []byte(p.token(ref, minute-back))) {
-					return person, back > 2, true
-				}
-			}
-		default:
-			if person.Number == value {
-				return person, false, true
-			}
+	switch kind {
+	case checkin.PersonalCode, checkin.RelativeCode:
+		h, ok := p.codes()[value[strings.LastIndex(value, "/")+1:]]
+		return p.people[h.ref], h.old, ok
+	}
+	for _, person := range p.people {
+		if person.Number == value {
+			return person, false, true
 		}
 	}
 	return Person{}, false, false
+}
+
+// codes indexes everybody's codes of the last minutes. The caller holds p.mu.
+func (p *Platform) codes() map[string]holder {
+	minute := p.o.Now().Unix() / int64(codeLife/time.Second)
+	if p.tokens != nil && p.minute == minute {
+		return p.tokens
+	}
+	p.tokens, p.minute = map[string]holder{}, minute
+	for ref := range p.people {
+		for back := range int64(knownMinutes) {
+			p.tokens[p.token(ref, minute-back)] = holder{ref, back > goodMinutes}
+		}
+	}
+	return p.tokens
 }
 
 // statement says what is known of person, in answer to one question.

@@ -1,0 +1,408 @@
+package simulator
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"periph.io/x/conn/v3/physic"
+
+	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/simulator/backend"
+	"github.com/digital-sentinel/sentinel/simulator/fault"
+	"github.com/digital-sentinel/sentinel/simulator/sdt"
+)
+
+// setups are the verbs that may stand before the kiosk runs.
+var setups = map[string]func(*player, *Step) error{
+	"venue":   setVenue,
+	"profile": setProfile,
+	"person":  setPerson,
+}
+
+// acts are the verbs that need a running bench. A verb of the language that is
+// in neither table is one of a later part.
+var acts = map[string]func(context.Context, *player, *Step) error{
+	"backend":  doBackend,
+	"clock":    doClock,
+	"forehead": doForehead,
+	"scan":     doScan,
+	"card":     doCard,
+	"pass":     doPass,
+	"no-pass":  func(_ context.Context, p *player, _ *Step) error { p.bench.far.walk(0); return nil },
+	"fire":     doFire,
+	"reset":    doReset,
+	"unplug":   doUnplug,
+	"plug":     doPlug,
+	"corrupt":  doCorrupt,
+	"kill":     agentOnly(func(_ context.Context, b *Bench) error { return b.KillAgent() }),
+	"stop":     agentOnly(func(_ context.Context, b *Bench) error { return b.StopAgent() }),
+	"start":    agentOnly(func(ctx context.Context, b *Bench) error { return b.StartAgent(ctx) }),
+	"cut":      doCut,
+	"restore":  doRestore,
+	"wait":     doWait,
+	"expect":   expect,
+}
+
+func setVenue(p *player, s *Step) error {
+	if p.bench != nil {
+		return fmt.Errorf("the venue stands at the beginning, before anything happens")
+	}
+	p.o.Class, p.o.Policy, p.o.Guard = or(s.Named["class"], p.o.Class), or(s.Named["policy"], p.o.Policy), s.Named["guard"]
+	return nil
+}
+
+func setProfile(p *player, s *Step) error {
+	if p.bench != nil {
+		return fmt.Errorf("the profile stands at the beginning, before anything happens")
+	}
+	p.o.Profile = s.Words[0]
+	return nil
+}
+
+// setPerson makes a person. The age of a test is fixed to an instant here.
+func setPerson(p *player, s *Step) error {
+	now := time.Now()
+	if p.bench != nil {
+		now = p.bench.platformNow()
+	}
+	person, err := personOf(s, now)
+	if err != nil {
+		return err
+	}
+	if p.bench == nil {
+		p.people = append(p.people, person)
+		return nil
+	}
+	p.bench.platform.SetPerson(person)
+	return nil
+}
+
+func personOf(s *Step, now time.Time) (backend.Person, error) {
+	person := backend.Person{
+		Ref: s.Words[0], Name: or(s.Named["name"], "测试"), Number: s.Named["id"],
+		Colour: checkin.Colour(or(s.Named["colour"], "none")), NAT: checkin.NoTest,
+		Antigen:       checkin.Result(or(s.Named["antigen"], "none")),
+		Host:          checkin.Consent(or(s.Named["host"], "none")),
+		RegisterFirst: s.Named["register-first"] == "yes", ControlList: s.Named["control-list"] == "yes",
+	}
+	if !slices.Contains([]checkin.Colour{checkin.Green, checkin.Yellow, checkin.Red, checkin.NoColour}, person.Colour) {
+		return person, fmt.Errorf("%q is no colour", person.Colour)
+	}
+	nat, err := s.duration("nat", 0)
+	if err != nil {
+		return person, err
+	}
+	reported, err := s.duration("reported", nat)
+	if err != nil {
+		return person, err
+	}
+	if nat > 0 {
+		person.NAT, person.Sampled, person.Reported = checkin.Negative, now.Add(-nat), now.Add(-reported)
+	}
+	if r := s.Named["nat-result"]; r != "" {
+		person.NAT = checkin.Result(r)
+	}
+	return person, nil
+}
+
+func doBackend(_ context.Context, p *player, s *Step) error {
+	f := backend.Fault{Kind: s.Words[0], Call: s.Named["call"]}
+	var err error
+	switch f.Kind {
+	case "slow":
+		f.Delay, err = time.ParseDuration(s.word(1))
+	case "refuse":
+		f.Status, err = strconv.Atoi(s.word(1))
+		if err == nil {
+			f.Retry, err = s.duration("retry", 0)
+		}
+	case "lie":
+		f.Lie = s.word(1)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: write: %s", s.Text, verbs["backend"].usage)
+	}
+	return p.bench.setPlatform(f)
+}
+
+func doClock(_ context.Context, p *player, s *Step) error {
+	move, both := s.Words[0], true
+	switch {
+	case move == "reboot-unset":
+		return &errNotAvailable{"a kiosk without a believable clock comes with the signed cache"}
+	case move == "kiosk":
+		move, both = s.word(1), false
+	}
+	d, err := time.ParseDuration(strings.TrimPrefix(move, "+"))
+	if err != nil {
+		return fmt.Errorf("a clock is moved by a duration, like +49h")
+	}
+	p.bench.moveClock(d, both)
+	return nil
+}
+
+func doForehead(_ context.Context, p *player, s *Step) error {
+	if err := p.bench.has("thermometer"); err != nil {
+		return err
+	}
+	ambient, err := degrees(or(s.Named["ambient"], "22C"))
+	if err != nil {
+		return err
+	}
+	if object, ok := s.Named["object"]; ok {
+		o, err := degrees(object)
+		if err != nil {
+			return err
+		}
+		p.bench.look(o, ambient)
+		return nil
+	}
+	if s.word(0) == "none" {
+		p.bench.look(ambient, ambient) // the wall behind the queue
+		return nil
+	}
+	body, err := degrees(s.word(0))
+	if err != nil {
+		return err
+	}
+	return p.bench.forehead(body, ambient)
+}
+
+// degrees reads 36.5C.
+func degrees(s string) (float64, error) {
+	c, err := strconv.ParseFloat(strings.TrimSuffix(s, "C"), 64)
+	if err != nil || !strings.HasSuffix(s, "C") || c < -50 || c > 100 {
+		return 0, fmt.Errorf("%q is no temperature; write it like 36.5C", s)
+	}
+	return c, nil
+}
+
+// forehead shows a forehead that belongs to a body of that temperature: the
+// published table, inverted by halving.
+func (b *Bench) forehead(body, ambient float64) error {
+	want := kelvin(body)
+	lo, hi := 0.0, 60.0
+	for range 40 {
+		mid := (lo + hi) / 2
+		if checkin.EstimateBody(kelvin(mid), kelvin(ambient)) < want {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	b.look(hi, ambient)
+	return nil
+}
+
+// look puts something of that temperature in front of the sensor.
+func (b *Bench) look(object, ambient float64) {
+	b.far.thermo.SetObject(kelvin(object))
+	b.far.thermo.SetAmbient(kelvin(ambient))
+}
+
+func kelvin(c float64) physic.Temperature {
+	return physic.Temperature(c*1e6)*physic.MicroKelvin + physic.ZeroCelsius
+}
+
+func doScan(ctx context.Context, p *player, s *Step) error {
+	if err := p.bench.has("scanner"); err != nil {
+		return err
+	}
+	times, err := s.number("times", 1)
+	if err != nil {
+		return err
+	}
+	every, err := s.duration("every", time.Second)
+	if err != nil {
+		return err
+	}
+	for i := range times {
+		if i > 0 {
+			if err := sleep(ctx, every); err != nil {
+				return err
+			}
+		}
+		code, err := p.code(s)
+		if err != nil {
+			return err
+		}
+		if err := p.bench.far.show([]byte(code)); err != nil {
+			p.say("    nobody reads the code: " + err.Error())
+		}
+	}
+	return nil
+}
+
+// code is the text that is held up.
+func (p *player) code(s *Step) (string, error) {
+	platform := p.bench.platform
+	switch s.Words[0] {
+	case "venue":
+		return platform.VenueCode("bench-venue"), nil
+	case "text":
+		n, err := strconv.Atoi(s.word(1))
+		if err != nil || n < 1 || n > 1<<20 {
+			return "", fmt.Errorf("a text has a length of 1 to a million")
+		}
+		return strings.Repeat("0123456789", n/10+1)[:n], nil
+	case "signed", "pass":
+		return "", &errNotAvailable{"signed codes come with the signed cache"}
+	case "person", "relative", "paper":
+		if _, ok := platform.Person(s.word(1)); !ok {
+			return "", fmt.Errorf("there is no person %q", s.word(1))
+		}
+	default:
+		return s.Words[0], nil
+	}
+	switch s.Words[0] {
+	case "relative":
+		return platform.RelativeCode(s.word(1)), nil
+	case "paper":
+		return platform.PaperCode(s.word(1)), nil
+	}
+	return platform.Code(s.word(1)), nil
+}
+
+func doCard(_ context.Context, p *player, s *Step) error {
+	if err := p.bench.has("idreader"); err != nil {
+		return err
+	}
+	person, ok := p.bench.platform.Person(s.Words[0])
+	if !ok {
+		return fmt.Errorf("there is no person %q", s.Words[0])
+	}
+	card := sdt.Resident(person.Name, person.Number)
+	switch s.word(1) {
+	case "":
+		return p.bench.far.lay(card, sdt.Whole, false)
+	case "stuck":
+		return p.bench.far.lay(card, sdt.Whole, true)
+	case "pulled-early":
+		return p.bench.far.lay(card, sdt.AfterSelect, false)
+	}
+	return fmt.Errorf("a card is laid down, stuck, or pulled-early, not %q", s.word(1))
+}
+
+func doPass(_ context.Context, p *player, s *Step) error {
+	n := 1
+	if w := s.word(0); w != "" {
+		var err error
+		if n, err = strconv.Atoi(w); err != nil || n < 1 || n > 16 {
+			return fmt.Errorf("1 to 16 bodies pass, not %q", w)
+		}
+	}
+	if err := p.bench.has("gate"); err != nil {
+		return err
+	}
+	p.bench.far.walk(n)
+	return nil
+}
+
+func doFire(_ context.Context, p *player, s *Step) error {
+	if p.bench.far.gate == nil {
+		return &errNotAvailable{"the gate of this profile has no fire loop"}
+	}
+	switch s.Words[0] {
+	case "on", "off":
+		p.bench.far.gate.SetFire(s.Words[0] == "on")
+		return nil
+	}
+	return fmt.Errorf("a fire is on or off")
+}
+
+func doReset(ctx context.Context, p *player, s *Step) error {
+	if s.Words[0] != "fire" {
+		return fmt.Errorf("what is reset is the fire")
+	}
+	return p.bench.seen.call(ctx, http.MethodPost, "/v1/fire/reset", nil)
+}
+
+func doUnplug(_ context.Context, p *player, s *Step) error {
+	d, err := p.bench.device(s.Words[0])
+	if err != nil {
+		return err
+	}
+	d.plugged.Store(false)
+	d.unplug()
+	return nil
+}
+
+func doPlug(_ context.Context, p *player, s *Step) error {
+	d, err := p.bench.device(s.Words[0])
+	if err != nil {
+		return err
+	}
+	d.power() // a plug is a power supply too
+	d.plugged.Store(true)
+	return d.plug()
+}
+
+func doCorrupt(_ context.Context, p *player, s *Step) error {
+	d, err := p.bench.device(s.Words[0])
+	if err != nil {
+		return err
+	}
+	n, err := s.number("next", 1)
+	if err != nil {
+		return err
+	}
+	kind, err := fault.Parse(or(s.Named["kind"], string(fault.Checksum)))
+	if err != nil {
+		return err
+	}
+	d.faults.Order(kind, n)
+	return nil
+}
+
+// agentOnly is a verb whose only word is "agent".
+func agentOnly(do func(context.Context, *Bench) error) func(context.Context, *player, *Step) error {
+	return func(ctx context.Context, p *player, s *Step) error {
+		if s.Words[0] != "agent" {
+			return fmt.Errorf("it is the agent that can be killed, stopped and started")
+		}
+		return do(ctx, p.bench)
+	}
+}
+
+// doCut takes the power: the agent is killed, and every device forgets.
+func doCut(_ context.Context, p *player, s *Step) error {
+	if s.Words[0] != "power" {
+		return fmt.Errorf("it is the power that is cut")
+	}
+	if err := p.bench.KillAgent(); err != nil {
+		return err
+	}
+	p.say("    (what was written and not synced is kept on this front)")
+	for _, d := range p.bench.devices {
+		d.power()
+	}
+	return nil
+}
+
+func doRestore(ctx context.Context, p *player, s *Step) error {
+	if s.Words[0] != "power" {
+		return fmt.Errorf("it is the power that is restored")
+	}
+	return p.bench.StartAgent(ctx)
+}
+
+func doWait(ctx context.Context, _ *player, s *Step) error {
+	d, err := time.ParseDuration(s.Words[0])
+	if err != nil || d < 0 || d > time.Hour {
+		return fmt.Errorf("a wait is a duration of at most an hour")
+	}
+	return sleep(ctx, d)
+}
+
+// or returns v, or def if v is empty.
+func or(v, def string) string {
+	if v == "" {
+		return def
+	}
+	return v
+}
