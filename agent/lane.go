@@ -94,21 +94,22 @@ func (l *lane) present(p presented) {
 	switch {
 	case again:
 		l.last.at = p.at
-	case l.busy:
-		l.waiting = seen{p.key, p.at}
+	case l.busy, closed:
+		l.waiting = seen{p.key, p.at} // it may come again as soon as it can be served
 	default:
 		l.last = seen{p.key, p.at}
-		l.busy = !closed
+		l.busy = true
 	}
-	taken := !again && l.busy && l.last == seen{p.key, p.at}
+	taken := !again && l.last == seen{p.key, p.at}
 	l.mu.Unlock()
 	switch {
 	case again:
 	case taken:
 		l.in <- p
+	case told:
 	case closed:
-		l.tell(screen.OutOfService)
-	case !told:
+		l.refuseAll()
+	default:
 		l.note("wait")
 	}
 }
@@ -149,7 +150,7 @@ func (l *lane) visit(ctx context.Context, p presented) {
 	}
 	if reason, closed := l.closed(); gated && closed {
 		l.a.o.Log.Warn("the lane closed before the release", "reason", reason)
-		l.tell(screen.OutOfService)
+		l.refuseAll()
 		return
 	}
 	visit, err := l.record(ctx, p, verdict, &e, reading)
@@ -170,7 +171,7 @@ func (l *lane) act(ctx context.Context, visit string, kind checkin.Kind, v check
 	if v.Outcome == checkin.Granted && l.a.configured(Gate) {
 		if err := l.a.gate.release(ctx, visit); err != nil {
 			l.a.o.Log.Error("releasing the gate", "err", err)
-			l.tell(screen.OutOfService)
+			l.refuseAll()
 			return
 		}
 	}

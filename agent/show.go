@@ -100,10 +100,15 @@ func (l *lane) expire(mine uint64) {
 	}
 }
 
-// tell answers with a state that is no verdict, on screen and by voice.
-func (l *lane) tell(s screen.State) {
-	l.show(screen.View{State: s, Reason: string(checkin.OutOfService)})
-	l.say(string(s))
+// refuseAll answers whoever comes to a closed lane: the screen keeps saying
+// how the lane is, and the voice says it once more.
+func (l *lane) refuseAll() {
+	view := l.restingView()
+	if view.State == screen.Idle { // it closed for this visitor alone
+		view = screen.View{State: screen.OutOfService, Reason: string(checkin.OutOfService)}
+	}
+	l.show(view)
+	l.say(string(view.State))
 }
 
 // note says a word beside whatever the screen shows.

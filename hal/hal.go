@@ -34,10 +34,14 @@ import (
 type Scanner interface {
 	conn.Resource
 	// Scan blocks until a code is presented that was shown after the call
-	// began, and returns it. Codes shown while nobody was asking are dropped.
-	// One caller at a time.
+	// began, and returns it. Codes shown while nobody was asking are dropped;
+	// only one shown up to Grace before the call is still handed up, so that
+	// a caller who asks again at once misses none. One caller at a time.
 	Scan(ctx context.Context) (Code, error)
 }
+
+// Grace is how old a code may be when Scan is called.
+const Grace = 200 * time.Millisecond
 
 // CardReader reads identity cards that visitors lay down.
 type CardReader interface {

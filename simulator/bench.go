@@ -23,6 +23,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/digital-sentinel/sentinel/agent"
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/agent/queue"
 	"github.com/digital-sentinel/sentinel/simulator/backend"
@@ -172,7 +173,23 @@ func (b *Bench) StartAgent(ctx context.Context) error {
 	if !ok || !b.kiosk.running() {
 		return fmt.Errorf("the agent is not ready: %s", b.kiosk.words())
 	}
-	return nil
+	return b.awaitDevices(ctx)
+}
+
+// awaitDevices waits until every device was tried once: a kiosk serves with
+// the first reader, a story begins with all of them.
+func (b *Bench) awaitDevices(ctx context.Context) error {
+	for limit := time.Now().Add(readyLimit); time.Now().Before(limit); {
+		s, err := b.seen.status(ctx)
+		opening := slices.ContainsFunc(s.Devices, func(d agent.DeviceStatus) bool { return d.State == agent.DeviceOpening })
+		if err == nil && !opening {
+			return nil
+		}
+		if err := sleep(ctx, 5*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("some devices are still being opened: %s", b.kiosk.words())
 }
 
 // KillAgent ends the agent as SIGKILL does.

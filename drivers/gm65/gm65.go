@@ -68,7 +68,7 @@ type Dev struct {
 	mode    Mode
 	version byte
 
-	codes   chan linecode.Code // to whoever waits in Scan, and nobody else
+	codes   chan shown // for Scan, while they are fresh
 	replies chan reply
 	life    context.Context
 	end     context.CancelFunc
@@ -78,6 +78,15 @@ type Dev struct {
 	mu  sync.Mutex
 	err error // why the pump ended
 }
+
+// shown is a code and when it came.
+type shown struct {
+	linecode.Code
+	at time.Time
+}
+
+// kept is how many codes may wait for Scan, in the moment between two calls.
+const kept = 8
 
 // Registers, called zones.
 const (
@@ -106,7 +115,7 @@ var bauds = []int{9600, 115200, 57600, 38400, 19200}
 func New(ctx context.Context, line wire.Line, o Opts) (*Dev, error) {
 	d := &Dev{
 		line: line, gap: o.Gap, mode: o.Mode,
-		codes: make(chan linecode.Code), replies: make(chan reply, 4), asking: make(chan struct{}, 1),
+		codes: make(chan shown, kept), replies: make(chan reply, 4), asking: make(chan struct{}, 1),
 	}
 	if d.gap == 0 {
 		d.gap = defaultGap
@@ -151,7 +160,9 @@ func (d *Dev) Scan(ctx context.Context) (hal.Code, error) {
 	for {
 		select {
 		case c := <-d.codes:
-			return hal.Code{Data: c.Data, Truncated: c.Truncated}, nil
+			if time.Since(c.at) <= hal.Grace {
+				return hal.Code{Data: c.Data, Truncated: c.Truncated}, nil
+			}
 		case <-ctx.Done():
 			return hal.Code{}, ctx.Err()
 		case <-d.life.Done():
@@ -315,8 +326,7 @@ func (d *Dev) pump() {
 	}
 }
 
-// hand passes on what was taken apart: replies to whoever asked, codes to
-// whoever waits in Scan. A code that nobody waits for is dropped.
+// hand passes on what was taken apart: replies to whoever asked, codes to Scan.
 func (d *Dev) hand(s *stream) {
 	for _, r := range s.replies {
 		select {
@@ -325,12 +335,24 @@ func (d *Dev) hand(s *stream) {
 		}
 	}
 	for _, c := range s.codes {
+		d.keep(c)
+	}
+	s.replies, s.codes = nil, nil
+}
+
+// keep holds a code for the next Scan. Of more than a few, the oldest go.
+func (d *Dev) keep(c linecode.Code) {
+	for {
 		select {
-		case d.codes <- c:
+		case d.codes <- shown{c, time.Now()}:
+			return
+		default:
+		}
+		select {
+		case <-d.codes:
 		default:
 		}
 	}
-	s.replies, s.codes = nil, nil
 }
 
 // ended tells why the pump has ended.

@@ -45,7 +45,7 @@ type Opts struct {
 type Dev struct {
 	line   wire.Line
 	gap    time.Duration
-	codes  chan linecode.Code
+	codes  chan shown // for Scan, while they are fresh
 	life   context.Context
 	end    context.CancelFunc
 	pumped sync.WaitGroup
@@ -54,11 +54,20 @@ type Dev struct {
 	err error
 }
 
+// shown is a code and when it came.
+type shown struct {
+	linecode.Code
+	at time.Time
+}
+
+// kept is how many codes may wait for Scan, in the moment between two calls.
+const kept = 8
+
 const defaultGap = 60 * time.Millisecond
 
 // New begins to read the line. Nothing tells whether a scanner is there.
 func New(line wire.Line, o Opts) (*Dev, error) {
-	d := &Dev{line: line, gap: o.Gap, codes: make(chan linecode.Code)}
+	d := &Dev{line: line, gap: o.Gap, codes: make(chan shown, kept)}
 	if d.gap == 0 {
 		d.gap = defaultGap
 	}
@@ -82,15 +91,19 @@ func (d *Dev) Scan(ctx context.Context) (hal.Code, error) {
 	if err := ctx.Err(); err != nil {
 		return hal.Code{}, err
 	}
-	select {
-	case c := <-d.codes:
-		return hal.Code{Data: c.Data, Truncated: c.Truncated}, nil
-	case <-ctx.Done():
-		return hal.Code{}, ctx.Err()
-	case <-d.life.Done():
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return hal.Code{}, d.err
+	for {
+		select {
+		case c := <-d.codes:
+			if time.Since(c.at) <= hal.Grace {
+				return hal.Code{Data: c.Data, Truncated: c.Truncated}, nil
+			}
+		case <-ctx.Done():
+			return hal.Code{}, ctx.Err()
+		case <-d.life.Done():
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return hal.Code{}, d.err
+		}
 	}
 }
 
@@ -99,8 +112,7 @@ func (d *Dev) Scan(ctx context.Context) (hal.Code, error) {
 // errHalted is what a call returns that Halt has ended.
 var errHalted = errors.New("linescan: halted")
 
-// pump reads the line until it is lost or Halt ends it. A code that nobody
-// waits for is dropped.
+// pump reads the line until it is lost or Halt ends it.
 func (d *Dev) pump() {
 	var s linecode.Splitter
 	buf := make([]byte, 1024)
@@ -125,12 +137,23 @@ func (d *Dev) pump() {
 }
 
 func (d *Dev) hand(c linecode.Code, ok bool) {
-	if !ok {
-		return
+	if ok {
+		d.keep(c)
 	}
-	select {
-	case d.codes <- c:
-	default:
+}
+
+// keep holds a code for the next Scan. Of more than a few, the oldest go.
+func (d *Dev) keep(c linecode.Code) {
+	for {
+		select {
+		case d.codes <- shown{c, time.Now()}:
+			return
+		default:
+		}
+		select {
+		case <-d.codes:
+		default:
+		}
 	}
 }
 
