@@ -1,6 +1,8 @@
 package simulator_test
 
 import (
+	"flag"
+	"fmt"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -31,7 +33,7 @@ var law = map[string][]string{
 	"drivers/pulse":              {"hal"},
 	"drivers/host":               {"hal", "hal/wire"},
 	"drivers/X":                  {"hal", "hal/wire", "drivers/linecode", "drivers/pulse"},
-	"drivers":                    {"configs", "hal", "hal/wire", "drivers/X", "drivers/host"},
+	"drivers":                    {"configs", "hal", "hal/wire", "drivers/X", "drivers/host", "drivers/pulse"},
 	"agent/checkin":              {},
 	"agent/signed":               {},
 	"agent/catalogue":            {},
@@ -60,7 +62,7 @@ var foreign = map[string]struct {
 	rooms []string
 	why   string
 }{
-	"periph.io/x/conn/v3":               {[]string{"hal", "drivers", "drivers/*", "agent", "agent/checkin", "agent/policy", "simulator", "simulator/*", "agent/cmd/kiosk", "agent/cmd/sentinel"}, "device interfaces and units as types"},
+	"periph.io/x/conn/v3":               {[]string{"hal", "hal/haltest", "drivers", "drivers/*", "agent", "agent/checkin", "agent/policy", "simulator", "simulator/*", "agent/cmd/kiosk", "agent/cmd/sentinel"}, "device interfaces and units as types"},
 	"periph.io/x/host/v3":               {[]string{"drivers/host"}, "the kernel's I²C buses"},
 	"go.bug.st/serial":                  {[]string{"drivers/host"}, "serial ports"},
 	"github.com/warthog618/go-gpiocdev": {[]string{"drivers/host"}, "GPIO lines with a defined first level"},
@@ -269,4 +271,57 @@ func folders(t *testing.T, dir string) map[string]bool {
 		}
 	}
 	return found
+}
+
+// update rewrites the picture in ARCHITECTURE.md.
+var update = flag.Bool("update", false, "rewrite the picture of the house in ARCHITECTURE.md")
+
+// TestPicture keeps the picture of the house in ARCHITECTURE.md what the
+// imports say: each room, and the rooms of ours that it knows.
+func TestPicture(t *testing.T) {
+	const begin, end = "<!-- picture -->\n", "<!-- /picture -->"
+	page, err := os.ReadFile("../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok1 := strings.Cut(string(page), begin)
+	old, after, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		t.Fatal("ARCHITECTURE.md has no place for the picture")
+	}
+	now := "```\n" + picture(rooms(t)) + "```\n"
+	if now == old {
+		return
+	}
+	if !*update {
+		t.Fatal("the picture in ARCHITECTURE.md is out of date: go test ./simulator -run Picture -update")
+	}
+	if err := os.WriteFile("../ARCHITECTURE.md", []byte(before+begin+now+end+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// picture draws a line for each room.
+func picture(all map[string]*room) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		var known []string
+		for ip := range all[name].imports {
+			if other, ours := strings.CutPrefix(ip, module+"/"); ours {
+				known = append(known, other)
+			}
+		}
+		slices.Sort(known)
+		for i, k := range known {
+			known[i] = strings.Replace(k, name+"/", "./", 1)
+		}
+		depth := strings.Count(name, "/")
+		label := strings.Repeat("  ", depth) + path.Base(name)
+		if len(known) == 0 {
+			fmt.Fprintf(&b, "%-18s ·\n", label)
+			continue
+		}
+		fmt.Fprintf(&b, "%-18s → %s\n", label, strings.Join(known, " "))
+	}
+	return b.String()
 }
