@@ -28,6 +28,7 @@ var law = map[string][]string{
 	"hal/wire":                   {"hal"},
 	"hal/haltest":                {"hal"},
 	"configs":                    {},
+	"configs/policies":           {},
 	"drivers/transcript":         {},
 	"drivers/linecode":           {},
 	"drivers/pulse":              {"hal"},
@@ -315,8 +316,17 @@ func picture(all map[string]*room) string {
 		for i, k := range known {
 			known[i] = strings.Replace(k, name+"/", "./", 1)
 		}
-		depth := strings.Count(name, "/")
-		label := strings.Repeat("  ", depth) + path.Base(name)
+		parent, depth := name, 0
+		for p := path.Dir(name); p != "."; p = path.Dir(p) {
+			if all[p] == nil {
+				continue
+			}
+			if depth == 0 {
+				parent = p
+			}
+			depth++
+		}
+		label := strings.Repeat("  ", depth) + strings.TrimPrefix(name, parent+"/")
 		if len(known) == 0 {
 			fmt.Fprintf(&b, "%-18s ·\n", label)
 			continue
