@@ -57,6 +57,20 @@ func (e Invalid) Error() string {
 // Invalid. Paths in the result are absolute or as the file's folder makes
 // them; defaults are filled in.
 func Load(path string) (*Config, error) {
+	data, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	c, problems := Parse(data, path)
+	if len(problems) > 0 {
+		return nil, Invalid(problems)
+	}
+	c.resolve(filepath.Dir(path))
+	return c, nil
+}
+
+// Read reads the file at path, at most one byte more than MaxSize.
+func Read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening the configuration: %w", err)
@@ -66,12 +80,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
-	c, problems := Parse(data, path)
-	if len(problems) > 0 {
-		return nil, Invalid(problems)
-	}
-	c.resolve(filepath.Dir(path))
-	return c, nil
+	return data, nil
 }
 
 // Parse reads a configuration strictly and returns every problem in it.

@@ -57,6 +57,9 @@ func (c *Config) defaults() {
 	for i := range c.Devices {
 		d := &c.Devices[i]
 		role := d.Role()
+		if role == "" {
+			continue // no driver that we know: that is told already
+		}
 		used[role]++
 		name := role
 		if used[role] > 1 {
@@ -115,6 +118,9 @@ func (k *checker) validate(c *Config) {
 	k.oneOf("direction", c.Direction, []string{"in", "out"})
 	k.platform(&c.Platform)
 	k.timing(c)
+	if len(c.Control) > 100 {
+		k.wrong("control", "the path of a socket is at most 100 bytes long, or the kernel refuses it")
+	}
 	k.screen(c.Screen.Listen)
 	if c.Records.Max < 100 || c.Records.Max > 5_000_000 {
 		k.wrong("records.max", "must be 100 to 5000000")
@@ -140,8 +146,11 @@ func (k *checker) platform(p *Platform) {
 	}
 	for i, s := range p.URLs {
 		u, err := url.Parse(s)
-		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-			k.wrong(fmt.Sprintf("platform.urls[%d]", i), "%s is no https address", strconv.Quote(s))
+		switch path := fmt.Sprintf("platform.urls[%d]", i); {
+		case err == nil && u.User != nil:
+			k.wrong(path, "a name or password in an address is refused: the kiosk shows its certificate")
+		case err != nil || u.Scheme != "https" || u.Host == "":
+			k.wrong(path, "%s is no https address", strconv.Quote(s))
 		}
 	}
 	if len(p.StatementKeys) == 0 {
@@ -188,7 +197,7 @@ func (k *checker) devices(c *Config) {
 		d := &c.Devices[i]
 		path := fmt.Sprintf("devices[%d]", i)
 		k.device(path, d, c.Insecure)
-		if seen[d.Name] && d.Name != "" {
+		if d.Name != "" && seen[d.Name] {
 			k.wrong(path+".name", "a second device has the name %s", strconv.Quote(d.Name))
 		}
 		seen[d.Name] = true
@@ -199,7 +208,11 @@ func (k *checker) devices(c *Config) {
 	if gates > 1 {
 		k.wrong("devices", "there are %s gates; one kiosk guards one lane with one gate: run a second kiosk for the second lane", strconv.Itoa(gates))
 	}
-	if gates > 0 && c.Gate.Rest != "locked" && c.Gate.Rest != "open" {
+	rests := []string{"locked", "open"}
+	switch {
+	case c.Gate.Rest != "" && !slices.Contains(rests, c.Gate.Rest):
+		k.oneOf("gate.rest", c.Gate.Rest, rests)
+	case c.Gate.Rest == "" && gates > 0:
 		k.wrong("gate.rest", "is required with a gate: locked or open, as the fire rules of the place demand")
 	}
 }

@@ -199,10 +199,13 @@ func (b *builder) close() error {
 }
 
 func restOf(rest string) pulse.Rest {
-	if rest == "open" {
+	switch rest {
+	case "open":
 		return pulse.Open
+	case "locked":
+		return pulse.Locked
 	}
-	return pulse.Locked
+	return 0 // refused by the driver: where a gate rests has no default
 }
 
 func scanMode(mode string) gm65.Mode {

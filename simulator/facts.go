@@ -73,9 +73,12 @@ func (f *facts) wait(ctx context.Context, mark int, deadline time.Time, is func(
 	}
 }
 
-// Follow calls f with every fact from now on, until ctx ends.
-func (b *Bench) Follow(ctx context.Context, f func(Fact)) {
-	seen := b.facts.mark()
+// Mark is the present end of the log, for Follow.
+func (b *Bench) Mark() int { return b.facts.mark() }
+
+// Follow calls f with every fact since mark, until ctx ends.
+func (b *Bench) Follow(ctx context.Context, mark int, f func(Fact)) {
+	seen := mark
 	for {
 		list, more := b.facts.after(seen)
 		seen += len(list)

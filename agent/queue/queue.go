@@ -147,6 +147,12 @@ func Open(o Opts) (*Queue, error) {
 	return q, nil
 }
 
+// CheckRecipient reports whether key is an age public key that Open takes.
+func CheckRecipient(key string) error {
+	_, err := age.ParseX25519Recipient(key)
+	return err
+}
+
 // Close gives the file back. Nothing may be called afterwards.
 func (q *Queue) Close() error { return q.db.Close() }
 

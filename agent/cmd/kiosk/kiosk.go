@@ -70,12 +70,12 @@ func New(c *configs.Config, env Env) (*Kiosk, error) {
 	if k.client, err = Client(c, env); err != nil {
 		return nil, err
 	}
-	recipient, err := os.ReadFile(c.Records.Recipient)
+	recipient, err := Recipient(c)
 	if err != nil {
-		return nil, fmt.Errorf("records.recipient: %w", err)
+		return nil, err
 	}
 	k.queue, err = queue.Open(queue.Opts{
-		Dir: c.State, Device: c.Device, Recipient: strings.TrimSpace(string(recipient)), Max: c.Records.Max,
+		Dir: c.State, Device: c.Device, Recipient: recipient, Max: c.Records.Max,
 	})
 	if err != nil {
 		return nil, err
@@ -116,6 +116,19 @@ func LoadPolicy(path string) (*checkin.Policy, error) {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	return policy.Parse(data, path)
+}
+
+// Recipient reads the authority's public key.
+func Recipient(c *configs.Config) (string, error) {
+	data, err := os.ReadFile(c.Records.Recipient)
+	if err != nil {
+		return "", fmt.Errorf("records.recipient: %w", err)
+	}
+	key := strings.TrimSpace(string(data))
+	if err := queue.CheckRecipient(key); err != nil {
+		return "", fmt.Errorf("records.recipient: %s: %w", c.Records.Recipient, err)
+	}
+	return key, nil
 }
 
 // Client makes the platform's client of c.

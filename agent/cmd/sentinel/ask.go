@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,10 +33,12 @@ func ask[T any](ctx context.Context, config *configs.Config, method, path string
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, "unix", config.Control)
-			if err != nil {
+			// Only these two mean that nobody is there. A socket that may not be
+			// opened has an agent behind it, which has the devices.
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 				return nil, fmt.Errorf("%w (%v)", errNoAgent, err)
 			}
-			return conn, nil
+			return conn, err
 		},
 	}}
 	req, err := http.NewRequestWithContext(ctx, method, "http://sentinel"+path, nil)
@@ -41,13 +46,19 @@ func ask[T any](ctx context.Context, config *configs.Config, method, path string
 		return err
 	}
 	resp, err := client.Do(req)
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return fmt.Errorf("asking the kiosk: %w", wrapped.Err)
+	}
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		var refusal struct{ Error string }
-		_ = json.NewDecoder(resp.Body).Decode(&refusal)
+		if json.NewDecoder(resp.Body).Decode(&refusal) != nil || refusal.Error == "" {
+			return fmt.Errorf("the control socket answers %s", resp.Status)
+		}
 		return errors.New(refusal.Error)
 	}
 	return json.NewDecoder(resp.Body).Decode(to)
@@ -201,7 +212,7 @@ func (c *command) haltHere(ctx context.Context, config *configs.Config) error {
 }
 
 func (c *command) fire() *cobra.Command {
-	fire := &cobra.Command{Use: "fire", Short: "the fire loop", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	fire := &cobra.Command{Use: "fire", Short: "the fire loop", Example: "  sentinel fire reset", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	fire.AddCommand(&cobra.Command{
 		Use:     "reset",
 		Short:   "say that the fire is over: the lane is commanded again",

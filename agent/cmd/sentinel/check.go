@@ -87,10 +87,17 @@ func (c *command) findings(ctx context.Context, config *configs.Config) []findin
 	if err != nil {
 		return []finding{{levelFail, "clock", err.Error(), "start the bench first, or take clock: out of the configuration"}}
 	}
-	list := []finding{checkClock(clk), checkState(config), checkPolicy(config)}
+	list := []finding{checkClock(clk), checkState(config), checkPolicy(config), checkRecipient(config)}
+	if config.Bench {
+		list = append(list, finding{levelWarn, "bench", "this configuration is a bench's", "take bench: true out before the kiosk is put into service"})
+	}
 	list = append(list, c.checkPlatform(ctx, config, clk))
 	var s agent.Status
-	if err := ask(ctx, config, http.MethodGet, "/v1/status", &s); err == nil {
+	err = ask(ctx, config, http.MethodGet, "/v1/status", &s)
+	if err != nil && !errors.Is(err, errNoAgent) {
+		return append(list, finding{levelFail, "sentinel", err.Error(), "run this as the user of the unit, or restart the kiosk; its devices were left alone"})
+	}
+	if err == nil {
 		list = append(list, finding{levelOK, "sentinel", "a kiosk runs here and has the devices; this is what it says", ""})
 		for _, d := range s.Devices {
 			list = append(list, running(d))
@@ -140,6 +147,13 @@ func checkPolicy(config *configs.Config) finding {
 		return finding{levelFail, "policy", err.Error(), "mend the policy file"}
 	}
 	return finding{levelOK, "policy", fmt.Sprintf("%s version %d, %d rules", p.ID, p.Version, len(p.Rules)), ""}
+}
+
+func checkRecipient(config *configs.Config) finding {
+	if _, err := kiosk.Recipient(config); err != nil {
+		return finding{levelFail, "recipient", err.Error(), "put the authority's age public key (age1…) there, as the platform gave it"}
+	}
+	return finding{levelOK, "recipient", "identities are sealed to the authority's key", ""}
 }
 
 func (c *command) checkPlatform(ctx context.Context, config *configs.Config, clk *clock.Clock) finding {

@@ -18,9 +18,10 @@ import (
 func (c *command) version() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "version",
-		Short: "which program this is",
-		Args:  cobra.NoArgs,
+		Use:     "version",
+		Short:   "which program this is",
+		Example: "  sentinel version --json",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
 				return printJSON(c, map[string]string{
@@ -36,7 +37,7 @@ func (c *command) version() *cobra.Command {
 }
 
 func (c *command) configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "the configuration", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd := &cobra.Command{Use: "config", Short: "the configuration", Example: "  sentinel config check sentinel.yaml", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(c.configCheck())
 	return cmd
 }
@@ -66,16 +67,9 @@ Exit code 0: it is good; 1: it is not.`,
 }
 
 func (c *command) checkFile(path string, asJSON bool) error {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return fmt.Errorf("opening the configuration: %w", err)
-	case info.Size() > configs.MaxSize:
-		return fmt.Errorf("%s is larger than 1 MB: this is no configuration", path)
-	}
-	data, err := os.ReadFile(path)
+	data, err := configs.Read(path)
 	if err != nil {
-		return fmt.Errorf("reading the configuration: %w", err)
+		return err
 	}
 	_, problems := configs.Parse(data, path)
 	if asJSON {
@@ -94,7 +88,9 @@ func (c *command) checkFile(path string, asJSON bool) error {
 		for _, p := range problems {
 			c.printf("%s\n", p.String())
 		}
-		c.printf("%s problems\n", strconv.Itoa(len(problems)))
+		if len(problems) > 1 {
+			c.printf("%s problems\n", strconv.Itoa(len(problems)))
+		}
 	}
 	return failed
 }
@@ -137,7 +133,7 @@ func describeFound(f host.Found) string {
 	var words []string
 	for _, w := range []string{f.Node, f.Product, f.Label} {
 		if w != "" {
-			words = append(words, w)
+			words = append(words, printable(w)) // a device names itself
 		}
 	}
 	if f.VID != "" {
@@ -198,9 +194,9 @@ func (c *command) decodeFiles(files []string, asJSON bool) error {
 			switch {
 			case asJSON:
 			case len(files) > 1:
-				c.printf("%s: %s\n", file, f.Text)
+				c.printf("%s: %s\n", file, printable(f.Text))
 			default:
-				c.printf("%s\n", f.Text)
+				c.printf("%s\n", printable(f.Text))
 			}
 		}
 	}
@@ -213,6 +209,16 @@ func (c *command) decodeFiles(files []string, asJSON bool) error {
 		return failed
 	}
 	return nil
+}
+
+// printable quotes a text that could move a terminal's cursor.
+func printable(s string) string {
+	for _, r := range s {
+		if !strconv.IsPrint(r) {
+			return strconv.Quote(s)
+		}
+	}
+	return s
 }
 
 func decodeFile(path string) ([]camqr.Found, error) {

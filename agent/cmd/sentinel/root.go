@@ -26,7 +26,7 @@ const (
 	exitUsage  = 2 // the command line is wrong
 )
 
-// defaultConfig is where the unit file looks.
+// defaultConfig is where a machine with one lane has its configuration.
 const defaultConfig = "/etc/sentinel/sentinel.yaml"
 
 // failed ends a command with exit code 1 after it has said what is wrong.

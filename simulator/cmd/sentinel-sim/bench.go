@@ -104,15 +104,15 @@ func servePanel(panel *simulator.Panel, listen string) (net.Listener, error) {
 func tell(ctx context.Context, b *simulator.Bench, out io.Writer) func() {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
-	began := time.Now()
+	began, from := time.Now(), b.Mark()
 	go func() {
 		defer close(done)
-		b.Follow(ctx, func(f simulator.Fact) {
-			mark := "   "
+		b.Follow(ctx, from, func(f simulator.Fact) {
+			text := "    " + f.String()
 			if f.Kind == "stimulus" {
-				mark = " ▶ "
+				text = "▶ " + f.Text
 			}
-			fmt.Fprintf(out, "%8.3fs %s%s\n", f.At.Sub(began).Seconds(), mark, f)
+			fmt.Fprintf(out, "%8.3fs  %s\n", f.At.Sub(began).Seconds(), text)
 		})
 	}()
 	return func() {
