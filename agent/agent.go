@@ -107,7 +107,6 @@ type Agent struct {
 
 	started time.Time
 	halted  atomic.Bool
-	visits  atomic.Int64
 }
 
 // New puts an Agent together. Nothing is opened before Run.

@@ -91,7 +91,7 @@ the state folder tells. Exit code 0: it runs and serves; 1: it does not.`,
 				c.printStatus(&s)
 			}
 			if err == nil && !serves(&s) {
-				return failed
+				return errFailed
 			}
 			return err
 		},
@@ -150,15 +150,15 @@ func (c *command) stoppedStatus(config *configs.Config, asJSON bool) error {
 		if jerr := printJSON(c, map[string]queue.Stats{"queue": stats}); jerr != nil {
 			return jerr
 		}
-		return failed
+		return errFailed
 	}
 	c.printf("%s: no sentinel is running here (start it: sentinel run --config %s)\n", config.Device, c.config)
 	if err != nil {
 		c.printf("queue: %s\n", err.Error())
-		return failed
+		return errFailed
 	}
 	c.printQueue(&stats)
-	return failed
+	return errFailed
 }
 
 func (c *command) halt() *cobra.Command {

@@ -77,7 +77,7 @@ func (c *command) report(list []finding, asJSON bool) error {
 		}
 	}
 	if bad {
-		return failed
+		return errFailed
 	}
 	return nil
 }

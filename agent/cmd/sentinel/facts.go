@@ -92,7 +92,7 @@ func (c *command) checkFile(path string, asJSON bool) error {
 			c.printf("%s problems\n", strconv.Itoa(len(problems)))
 		}
 	}
-	return failed
+	return errFailed
 }
 
 func (c *command) devices() *cobra.Command {
@@ -206,7 +206,7 @@ func (c *command) decodeFiles(files []string, asJSON bool) error {
 		}
 	}
 	if empty {
-		return failed
+		return errFailed
 	}
 	return nil
 }

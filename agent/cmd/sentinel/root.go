@@ -29,8 +29,8 @@ const (
 // defaultConfig is where a machine with one lane has its configuration.
 const defaultConfig = "/etc/sentinel/sentinel.yaml"
 
-// failed ends a command with exit code 1 after it has said what is wrong.
-var failed = errors.New("failed")
+// errFailed ends a command with exit code 1 after it has said what is wrong.
+var errFailed = errors.New("failed")
 
 // Run runs one command and returns the exit code.
 func Run(ctx context.Context, args []string, env Env) int {
@@ -44,7 +44,7 @@ func Run(ctx context.Context, args []string, env Env) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, failed):
+	case errors.Is(err, errFailed):
 		return exitFailed
 	case errors.As(err, &usage):
 		fmt.Fprintf(env.Stderr, "sentinel: %v\nsentinel --help lists the commands.\n", err)
