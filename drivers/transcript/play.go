@@ -2,6 +2,7 @@ package transcript
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,13 @@ type TB interface {
 // stuck is how long a player waits for the other side before it calls the
 // conversation broken. Under testing/synctest it costs nothing.
 const stuck = 30 * time.Second
+
+// atOnce is how soon after the last step a device's further bytes are its
+// answer to it and not a thing of its own.
+const atOnce = 20 * time.Millisecond
+
+// errBus is a transcript of a bus, played on a line.
+var errBus = errors.New("an i2c step cannot be played on a line of bytes")
 
 // Device plays the device's side of c and returns the line a driver is given.
 // The test fails at the first byte that differs from what the host is to send,
@@ -53,6 +61,8 @@ func playDevice(dev net.Conn, c Conversation) error {
 			}
 		case '~':
 			time.Sleep(s.Pause)
+		case 'i':
+			return fmt.Errorf("line %d: %w", s.Line, errBus)
 		}
 	}
 	_ = dev.SetReadDeadline(time.Time{})
@@ -66,7 +76,8 @@ func playDevice(dev net.Conn, c Conversation) error {
 // Host plays the host's side of c against far, the line of a simulated device:
 // it sends every '>' and requires every '<' byte for byte. An event line calls
 // event with its text; it makes happen what the line says, and Host fails the
-// test if it returns an error. Host closes far at the end.
+// test if it returns an error. A device that says more at once than the file
+// does fails too. Host closes far at the end.
 func Host(t TB, c Conversation, far net.Conn, event func(string) error) {
 	t.Helper()
 	defer far.Close()
@@ -75,6 +86,10 @@ func Host(t TB, c Conversation, far net.Conn, event func(string) error) {
 			t.Errorf("transcript %q line %d: %v", c.Name, s.Line, err)
 			return
 		}
+	}
+	_ = far.SetReadDeadline(time.Now().Add(atOnce))
+	if extra, _ := io.ReadAll(far); len(extra) > 0 {
+		t.Errorf("transcript %q: the device sent % X after the last step", c.Name, extra)
 	}
 }
 
@@ -91,6 +106,8 @@ func playHost(far net.Conn, s Step, event func(string) error) error {
 			return fmt.Errorf("event %q and nobody to make it happen", s.Event)
 		}
 		return event(s.Event)
+	case 'i':
+		return errBus
 	}
 	return nil
 }
