@@ -113,6 +113,9 @@ var bauds = []int{9600, 115200, 57600, 38400, 19200}
 
 // New finds the module, and writes the settings that differ.
 func New(ctx context.Context, line wire.Line, o Opts) (*Dev, error) {
+	if err := check(o); err != nil {
+		return nil, err
+	}
 	d := &Dev{
 		line: line, gap: o.Gap, mode: o.Mode,
 		codes: make(chan shown, kept), replies: make(chan reply, 4), asking: make(chan struct{}, 1),
@@ -148,6 +151,9 @@ func (d *Dev) Scan(ctx context.Context) (hal.Code, error) {
 	if err := ctx.Err(); err != nil {
 		return hal.Code{}, err
 	}
+	// Not counted from when the code is looked at: a trigger that has to be
+	// repeated takes longer than the grace, and the code may be here already.
+	oldest := time.Now().Add(-hal.Grace)
 	var again <-chan time.Time
 	if d.mode == ModeCommand {
 		tick := time.NewTicker(triggerEvery)
@@ -160,7 +166,7 @@ func (d *Dev) Scan(ctx context.Context) (hal.Code, error) {
 	for {
 		select {
 		case c := <-d.codes:
-			if time.Since(c.at) <= hal.Grace {
+			if !c.at.Before(oldest) {
 				return hal.Code{Data: c.Data, Truncated: c.Truncated}, nil
 			}
 		case <-ctx.Done():
@@ -179,6 +185,18 @@ func (d *Dev) Scan(ctx context.Context) (hal.Code, error) {
 
 // errHalted is what a call returns that Halt has ended.
 var errHalted = errors.New("gm65: halted")
+
+func check(o Opts) error {
+	switch o.Mode {
+	case ModeDefault, ModeCommand, ModeContinuous, ModeInduction:
+	default:
+		return fmt.Errorf("gm65: %d is no mode", o.Mode)
+	}
+	if o.Gap < 0 {
+		return fmt.Errorf("gm65: a gap of %v", o.Gap)
+	}
+	return nil
+}
 
 // begin finds the speed and writes the settings.
 func (d *Dev) begin(ctx context.Context, baud int) error {
@@ -223,7 +241,11 @@ func (d *Dev) find(ctx context.Context, baud int) error {
 			return err
 		}
 	}
-	return fmt.Errorf("gm65: the module does not answer at %v baud: check its wires and power, and that it is set to serial output", try)
+	at := fmt.Sprintf("at %v baud", try)
+	if try[0] == 0 {
+		at = "at the line's own speed"
+	}
+	return fmt.Errorf("gm65: the module does not answer %s: check its wires and power, and that it is set to serial output", at)
 }
 
 // ensure writes a register if its bits under mask differ from value.
@@ -258,7 +280,7 @@ func (d *Dev) ask(ctx context.Context, kind byte, zone uint16, data byte) ([]byt
 	}
 	defer func() { <-d.asking }()
 	err := error(wire.ErrTimeout)
-	for range tries {
+	for try := range tries {
 		var r reply
 		r, err = d.ask1(ctx, command(kind, zone, data))
 		switch {
@@ -268,6 +290,9 @@ func (d *Dev) ask(ctx context.Context, kind byte, zone uint16, data byte) ([]byt
 		case err != nil:
 			return nil, err
 		case r.kind == replyOK && len(r.data) == 1:
+			if try > 0 && zone != zoneTrigger {
+				d.settle(ctx)
+			}
 			return r.data, nil
 		case r.kind == replyInvalid:
 			return nil, fmt.Errorf("gm65: the module does not know zone %04X", zone)
@@ -275,6 +300,20 @@ func (d *Dev) ask(ctx context.Context, kind byte, zone uint16, data byte) ([]byt
 		err = wire.ErrTimeout // a reply to something else
 	}
 	return nil, err
+}
+
+// settle waits for the answers to the tries that were given up. A reply does
+// not say what it answers: a late one would pass for the next register's value,
+// and setting by barcode for switched off. No trigger waits for it, since all
+// triggers are acknowledged alike.
+func (d *Dev) settle(ctx context.Context) {
+	limit := time.NewTimer(replyLimit)
+	defer limit.Stop()
+	select {
+	case <-limit.C:
+	case <-ctx.Done():
+	case <-d.life.Done():
+	}
 }
 
 // ask1 is one attempt.
