@@ -87,6 +87,7 @@ func TestAnAnswerInTime(t *testing.T) {
 			_, _ = w.Write([]byte{0xD2, 0x84})
 			panic(http.ErrAbortHandler)
 		})},
+		{"an empty answer", handled(func(w http.ResponseWriter, _ *http.Request) { begin(w, http.StatusOK) })},
 		{"the question as the answer", handled(func(w http.ResponseWriter, r *http.Request) {
 			begin(w, http.StatusOK)
 			_, _ = io.Copy(w, r.Body)
