@@ -158,6 +158,9 @@ func (c Code) String() string {
 // GoString keeps %#v from printing the data.
 func (c Code) GoString() string { return c.String() }
 
+// MarshalText keeps a log that is written as JSON from printing the data.
+func (c Code) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
 // CardType says which of the four layouts a card's record has.
 type CardType byte
 
@@ -211,6 +214,9 @@ func (c Card) String() string { return "card(" + c.Type.String() + ")" }
 
 // GoString keeps %#v from printing the record.
 func (c Card) GoString() string { return c.String() }
+
+// MarshalText keeps a log that is written as JSON from printing the record.
+func (c Card) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // CardError is a card that was there and could not be read whole. Reason is
 // one of the constants below; Status is the reader's own code, for support.
