@@ -90,6 +90,19 @@ func resource(t *testing.T, open Open, c call, blocks bool) {
 			t.Errorf("error = %v, want one that wraps hal.ErrGone", err)
 		}
 	})
+	run(t, "a probe tells whether it is there", open, func(t *testing.T, r Rig) {
+		p, ok := r.Dev.(hal.Prober)
+		if !ok {
+			return // an optional ability
+		}
+		if err := p.Probe(t.Context()); err != nil {
+			t.Errorf("Probe() = %v, want nil", err)
+		}
+		r.Unplug()
+		if err := p.Probe(t.Context()); !errors.Is(err, hal.ErrGone) {
+			t.Errorf("Probe() = %v after unplugging, want one that wraps hal.ErrGone", err)
+		}
+	})
 	if !blocks {
 		return
 	}
@@ -200,6 +213,21 @@ func TestSpeaker(t *testing.T, open Open) {
 		return dev.(hal.Speaker).Play(ctx, p)
 	}
 	resource(t, open, play, false)
+	run(t, "Halt ends a long prompt", open, func(t *testing.T, r Rig) {
+		done := make(chan error, 1)
+		go func() {
+			done <- r.Dev.(hal.Speaker).Play(t.Context(), hal.Prompt{ID: "long", Text: strings.Repeat("请通行", 20)})
+		}()
+		time.Sleep(500 * time.Millisecond)
+		if err := r.Dev.Halt(); err != nil {
+			t.Errorf("Halt() = %v, want nil", err)
+		}
+		select {
+		case <-done:
+		case <-time.After(prompt):
+			t.Error("Play still blocks after Halt")
+		}
+	})
 	run(t, "a newer prompt cuts off the older", open, func(t *testing.T, r Rig) {
 		long := hal.Prompt{ID: "long", Text: strings.Repeat("请通行", 20)}
 		first := make(chan error, 1)
@@ -247,8 +275,13 @@ func TestGate(t *testing.T, open Open) {
 		if err := release(t.Context(), r.Dev); err != nil {
 			t.Fatalf("Release() = %v", err)
 		}
+		time.Sleep(2 * time.Second)
 		if err := release(t.Context(), r.Dev); !errors.Is(err, hal.ErrBusy) {
 			t.Errorf("second Release() = %v, want hal.ErrBusy", err)
+		}
+		time.Sleep(time.Second + prompt)
+		if !r.AtRest() {
+			t.Error("the gate is still open after its first time: the second release extended it")
 		}
 	})
 	run(t, "Halt puts it at rest", open, func(t *testing.T, r Rig) {
