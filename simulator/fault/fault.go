@@ -24,7 +24,7 @@ const (
 	Split    Kind = "split"    // the answer comes in two pieces, 20 ms apart
 )
 
-// Kinds lists every fault.
+// kinds lists every fault.
 var kinds = []Kind{Silence, Short, Checksum, Noise, Slow, Split}
 
 // Parse reads the name of a fault.
@@ -46,7 +46,8 @@ type Plan struct {
 	next []Kind
 }
 
-// Order spoils the next n answers, after those already ordered.
+// Order spoils the next n answers, at most a thousand, after those already
+// ordered.
 func (p *Plan) Order(k Kind, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,7 +78,9 @@ func (p *Plan) Send(frame []byte, write func([]byte) error) error {
 		return write(frame[:len(frame)/2])
 	case Checksum:
 		bad := slices.Clone(frame)
-		bad[len(bad)-1] ^= 0x55
+		if len(bad) > 0 {
+			bad[len(bad)-1] ^= 0x55
+		}
 		return write(bad)
 	case Noise:
 		return write(slices.Concat([]byte{0xFF, 0xAA, 0xAA, 0x00, 0x7E}, frame))
