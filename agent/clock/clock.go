@@ -51,23 +51,27 @@ func System(floor time.Time) *Clock {
 // Follow lets a test bench move the clock: it connects to the unix socket at
 // path and reads lines "offset DURATION", how far the wall clock is to stand
 // ahead of the machine's. It returns after the first line, and follows the
-// others until ctx ends. Kiosks in service have no such socket: the
+// others until ctx ends or the bench says something else. Kiosks in service have no such socket: the
 // configuration refuses it.
 func (c *Clock) Follow(ctx context.Context, path string) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	if err != nil {
 		return fmt.Errorf("clock: %w", err)
 	}
+	// Before the first read: a bench that says nothing must not hang the kiosk.
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	var offset atomic.Int64
 	lines := bufio.NewScanner(conn)
 	if err := readOffset(lines, &offset); err != nil {
+		stop()
 		_ = conn.Close()
 		return fmt.Errorf("clock: %w", err)
 	}
 	wall := c.Wall
 	c.Wall = func() time.Time { return wall().Add(time.Duration(offset.Load())) }
-	context.AfterFunc(ctx, func() { _ = conn.Close() })
 	go func() {
+		defer conn.Close() // so that the bench hears of a line that was none
+		defer stop()
 		for readOffset(lines, &offset) == nil {
 		}
 	}()
