@@ -112,4 +112,6 @@ var reasons = []Entry{
 	{"out-of-service", Reason, Words{"暂停服务", "Out of service"},
 		Words{"本通道暂停服务。请走其他通道，或请工作人员协助。", "This lane is out of service. Please use another lane, or ask the staff."},
 		"本通道暂停服务，请走其他通道", "This lane is out of service, please use another"},
+	{"staff-refused", Reason, stop, aside,
+		"请到一旁，请听从工作人员的安排", "Please step aside and follow the staff"},
 }

@@ -26,6 +26,8 @@ const (
 	SignedCode    Kind = "signed-code"    // DS1:, checked with the signed cache
 	VisitorPass   Kind = "visitor-pass"   // DS1: with host and window
 	PaperCode     Kind = "paper-code"     // 离线码: needs a person who compares faces
+	Passport      Kind = "passport"       // no reader: a guard looks at it
+	OtherPaper    Kind = "other-paper"    // birth certificate, travel permit, …: likewise
 	VenueCode     Kind = "venue-code"     // 场所码, held up by mistake
 	UnknownText   Kind = "unknown"        // anything else
 )
@@ -48,10 +50,29 @@ type Credential struct {
 	Kind  Kind
 	Value string // the token, or the card's number
 	Name  string // as printed on a card; empty for codes
+	// Issuer is who issued a code that is not our own city's: "jiangsu". A
+	// policy says whose codes count (Policy.Issuers). Empty for our own, and for
+	// cards, whose issuer is the state.
+	Issuer string
+	// Age is the holder's group, from the birth date of a card. A code tells
+	// nothing of it.
+	Age AgeGroup
 	// Fault is set when the thing was recognised but is not acceptable in
 	// itself: a number with a wrong check digit, a card past its date.
 	Fault Reason
 }
+
+// AgeGroup is as much of a person's age as rules ask for: the notice treats
+// those under 18 and those of 60 and over apart. The birth date itself is
+// nobody's business after the check.
+type AgeGroup string
+
+// The groups; the empty one is not known.
+const (
+	Minor AgeGroup = "minor" // not yet 18 on the day
+	Adult AgeGroup = "adult"
+	Elder AgeGroup = "elder" // 60 and over: from the 60th birthday on
+)
 
 // Key identifies the credential without revealing it: the same person's same
 // code gives the same key. It is also the hash a status statement is bound to.
@@ -62,7 +83,7 @@ func (c Credential) Key() [sha256.Size]byte {
 // String tells the kind, and of a number its ends: for logs.
 func (c Credential) String() string {
 	switch c.Kind {
-	case ResidentID, HKMOTWPermit, ForeignerCard:
+	case ResidentID, HKMOTWPermit, ForeignerCard, Passport, OtherPaper:
 		return string(c.Kind) + " " + MaskNumber(c.Value)
 	}
 	return string(c.Kind)
@@ -164,12 +185,37 @@ const (
 	Unmeasured Band = "unmeasured"
 )
 
+// Check is the outcome of a look at the visitor: at his mask, or at his face
+// beside the picture. No sensor for either exists yet; a rule that demands one
+// is for a guard, or for a port that a later device fills.
+type Check string
+
+// The outcomes; the empty one counts as Unchecked.
+const (
+	Passed    Check = "passed"
+	Failed    Check = "failed"
+	Unchecked Check = "unchecked"
+)
+
+// Staff is what a guard has vouched for. Only a person sets it.
+type Staff string
+
+// What a guard vouches for; the empty one counts as StaffNone.
+const (
+	StaffNone     Staff = "none"
+	StaffIdentity Staff = "identity" // he has compared the person with a document
+)
+
 // Evidence is all that is known when a verdict is made.
 type Evidence struct {
 	Credential  Credential
 	Status      Status
 	Why         Reason // why Status is not Known; empty if it is
 	Temperature Band
+	Mask        Check
+	Face        Check
+	Answers     Check // to the policy's questions: all as they should be, or not
+	Staff       Staff
 	Now         time.Time // wall time
 	ClockOK     bool      // Now is believable
 }

@@ -1,6 +1,9 @@
 package checkin
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Verdict is a decision and how it came about.
 type Verdict struct {
@@ -10,16 +13,20 @@ type Verdict struct {
 	Policy  string
 	Version int
 	Mode    Mode
+	Report  bool // the refusal is reported to the configured recipients
 }
 
 // Decide appraises e under p for a venue of class v. It is total: every input
-// gives a verdict, and what is not known is never granted. Nor is red, whatever
-// the rules say.
+// gives a verdict. What is not known is never granted but on a guard's word,
+// and red is not granted at all, whatever the rules say.
 func Decide(p *Policy, v VenueClass, e *Evidence) Verdict {
 	filled := e.filled()
 	e = &filled
 	verdict := Verdict{Policy: p.ID, Version: p.Version, Mode: e.Status.Mode}
-	if outcome, reason, ok := byCredential(&e.Credential); ok {
+	if e.Staff == StaffIdentity {
+		verdict.Mode = ModeAssisted
+	}
+	if outcome, reason, ok := p.byCredential(e); ok {
 		verdict.Outcome, verdict.Reason = outcome, reason
 		return verdict
 	}
@@ -43,27 +50,37 @@ func Decide(p *Policy, v VenueClass, e *Evidence) Verdict {
 			continue
 		}
 		verdict.Outcome, verdict.Reason, verdict.Rule = r.Outcome, r.Reason, r.ID
+		verdict.Report = r.Report && r.Outcome == Refused
 		return verdict
 	}
 	verdict.Outcome, verdict.Reason = Manual, unmatched(e, stale)
 	return verdict
 }
 
-// byCredential answers what no policy can change.
-func byCredential(c *Credential) (Outcome, Reason, bool) {
+// byCredential answers what no rule can change. A guard who has compared the
+// person with a document takes the place of the credential's own proof.
+func (p *Policy) byCredential(e *Evidence) (Outcome, Reason, bool) {
+	c := &e.Credential
 	switch c.Kind {
 	case PersonalCode, RelativeCode, ResidentID, HKMOTWPermit, ForeignerCard,
-		SignedCode, VisitorPass, PaperCode:
+		SignedCode, VisitorPass, PaperCode, Passport, OtherPaper:
 	case VenueCode:
 		return Refused, IsVenueCode, true
 	default:
 		return Refused, UnknownCredential, true
 	}
+	vouched := e.Staff == StaffIdentity
 	switch {
+	case vouched:
 	case c.Fault != "":
 		return Refused, c.Fault, true
 	case c.Kind == PaperCode:
 		return Manual, IsPaperCode, true
+	case c.Kind == Passport, c.Kind == OtherPaper:
+		return Manual, NotCovered, true
+	}
+	if c.Issuer != "" && !vouched && !slices.Contains(p.Issuers, c.Issuer) {
+		return Manual, NotCovered, true
 	}
 	return "", "", false
 }
@@ -106,7 +123,12 @@ func (r *Rule) inForce(now time.Time) bool {
 // fresh reports whether the status is young enough for r. Without a believable
 // clock no age is known; the platform's nonce-bound answer counts as fresh all
 // the same, because a replay could not carry our nonce.
+// A rule on a guard's word asks for no status at all: what is known to be bad
+// has refused before it, and of what is not known he takes the answer on him.
 func fresh(r *Rule, e *Evidence) bool {
+	if r.When.vouched() && r.MaxAge == 0 {
+		return true
+	}
 	if !e.Status.Known {
 		return false
 	}

@@ -59,7 +59,22 @@ type Policy struct {
 	Fever       physic.Temperature // at or above is Fever; 0 means 37.3 °C
 	Guard       GuardMode
 	GuardPhone  string
-	Rules       []Rule
+	// Issuers are whose codes count as our own (mutual recognition): Jiangsu,
+	// Zhejiang and Anhui in 2020. A code of anybody else is not covered.
+	Issuers []string
+	// Questions are asked by a guard; answered as they should be, they can stand
+	// as evidence (Condition.Answers).
+	Questions []Question
+	// Overrides are the reasons for which a guard may open whatever is known.
+	Overrides []string
+	Rules     []Rule
+}
+
+// Question is one that is answered with yes or no.
+type Question struct {
+	ID     string
+	Zh, En string
+	Good   bool // the answer that is as it should be
 }
 
 // Rule is one row. A zero From or Until is open, Until is exclusive; no Venues
@@ -73,7 +88,14 @@ type Rule struct {
 	// MaxAge is how old the status may be. A rule that grants needs one: 0 is
 	// never. On another rule 0 is no limit, and with a limit the rule decides
 	// on a young status only; of an older one the verdict is status-stale.
-	MaxAge  time.Duration
+	MaxAge time.Duration
+	// Unchecked says that a rule grants without any health check, knowingly: the
+	// codes are not asked for any more. The status must still be known, and red
+	// is never let in by a machine.
+	Unchecked bool
+	// Report says that who is refused by this rule is reported to the configured
+	// recipients.
+	Report  bool
 	Outcome Outcome
 	Reason  Reason
 }
@@ -94,6 +116,11 @@ type Condition struct {
 	ControlList   bool
 	CodeExpired   bool
 	Temperature   []Band
+	Ages          []AgeGroup
+	Mask          []Check
+	Face          []Check
+	Answers       []Check
+	Staff         []Staff
 }
 
 // NATClock says from when a NAT's age counts.
@@ -131,8 +158,16 @@ func (c *Condition) holds(e *Evidence) bool {
 		among(c.NAT, s.NAT) &&
 		among(c.Antigen, s.Antigen) &&
 		among(c.Host, s.Host) &&
-		among(c.Temperature, e.Temperature)
+		among(c.Temperature, e.Temperature) &&
+		among(c.Ages, e.Credential.Age) &&
+		among(c.Mask, e.Mask) &&
+		among(c.Face, e.Face) &&
+		among(c.Answers, e.Answers) &&
+		among(c.Staff, e.Staff)
 }
+
+// vouched reports whether c demands that a guard has vouched for the visitor.
+func (c *Condition) vouched() bool { return len(c.Staff) == 1 && c.Staff[0] == StaffIdentity }
 
 // natHolds judges the NAT's age in whole minutes: a 48 h window holds 47:59
 // and 48:00, not 48:01.
@@ -188,6 +223,8 @@ func (e *Evidence) filled() Evidence {
 	s.Colour, s.NAT, s.Antigen = or(s.Colour, NoColour), or(s.NAT, NoTest), or(s.Antigen, NoTest)
 	s.Host, s.Mode = or(s.Host, HostNone), or(s.Mode, ModeNone)
 	f.Temperature = or(f.Temperature, Unmeasured)
+	f.Mask, f.Face, f.Answers = or(f.Mask, Unchecked), or(f.Face, Unchecked), or(f.Answers, Unchecked)
+	f.Staff = or(f.Staff, StaffNone)
 	return f
 }
 

@@ -37,6 +37,7 @@ const (
 	DeniedByList          Reason = "denied-by-list"
 	QueueFull             Reason = "queue-full"
 	OutOfService          Reason = "out-of-service"
+	StaffRefused          Reason = "staff-refused"
 )
 
 // Reasons lists every reason once.
@@ -47,6 +48,6 @@ func Reasons() []Reason {
 		StatusStale, PlatformUnreachable, ClockUnknown, NotCovered, CredentialExpired,
 		CredentialRevoked, CredentialInvalid, CredentialReplayed, UnknownCredential,
 		IsVenueCode, IsPaperCode, NeedsHost, HostRefused, NotRegistered, DeniedByList,
-		QueueFull, OutOfService,
+		QueueFull, OutOfService, StaffRefused,
 	}
 }

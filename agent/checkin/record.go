@@ -6,8 +6,10 @@ import (
 	"time"
 )
 
-// EventVersion is the version of Event's format.
-const EventVersion = 1
+// EventVersion is the version of Event's format. Version 2 brought what a guard
+// and other checks say, and the events of the assisted lane; DecodeRecord reads
+// both.
+const EventVersion = 2
 
 // EventKind says what an Event tells of.
 type EventKind string
@@ -18,7 +20,10 @@ const (
 	KindPassage  EventKind = "passage"  // what became of a release
 	KindWrong    EventKind = "wrong"    // something that is no credential was presented
 	KindRefusal  EventKind = "refusal"  // an incident report
-	KindOverride EventKind = "override" // a person opened
+	KindAssisted EventKind = "assisted" // a verdict was made with a guard's word
+	KindOverride EventKind = "override" // a guard opened, whatever was known
+	KindCall     EventKind = "call"     // a guard was called
+	KindVehicle  EventKind = "vehicle"  // a car came; its people follow
 	KindGap      EventKind = "gap"      // a time that cannot be accounted for
 )
 
@@ -61,9 +66,13 @@ type Event struct {
 	Lane      string    `json:"lane"`
 	Direction string    `json:"direction"`
 	Group     string    `json:"group,omitempty"` // a car
-	Visit     string    `json:"visit,omitempty"` // UUID of the visit a passage belongs to
+	Visit     string    `json:"visit,omitempty"` // UUID of the visit this belongs to
 	Passage   Passage   `json:"passage,omitempty"`
 	Verdict   *Decision `json:"verdict,omitempty"`
+	Operator  string    `json:"operator,omitempty"` // id of the guard, not his name
+	Override  string    `json:"override,omitempty"` // why he opened: one of Policy.Overrides
+	Answered  bool      `json:"answered,omitempty"` // of a call
+	Waited    int64     `json:"waited_ms,omitempty"`
 }
 
 // Decision is a Verdict with the inputs it was made from, enough to make it
@@ -91,6 +100,12 @@ type Decision struct {
 	CodeExpired   bool      `json:"code_expired,omitempty"`
 	AsOf          time.Time `json:"as_of,omitzero"`
 	AgeSeconds    int64     `json:"age_s,omitempty"` // of the status when it was used
+	Issuer        string    `json:"issuer,omitempty"`
+	Age           AgeGroup  `json:"age_group,omitempty"`
+	Mask          Check     `json:"mask,omitempty"`
+	Face          Check     `json:"face,omitempty"`
+	Answers       Check     `json:"answers,omitempty"`
+	Staff         Staff     `json:"staff,omitempty"`
 	Temperature   Band      `json:"temperature"`
 	ObjectMilliK  int64     `json:"object_mk,omitempty"`  // raw, milli-kelvin
 	AmbientMilliK int64     `json:"ambient_mk,omitempty"` // raw, milli-kelvin
@@ -109,6 +124,8 @@ func NewDecision(v Verdict, class VenueClass, e *Evidence) *Decision {
 		NAT: s.NAT, Sampled: s.Sampled, Reported: s.Reported, Antigen: s.Antigen,
 		Host: s.Host, RegisterFirst: s.RegisterFirst, ControlList: s.ControlList,
 		CodeExpired: s.CodeExpired, AsOf: s.AsOf,
+		Issuer: e.Credential.Issuer, Age: e.Credential.Age, Mask: e.Mask, Face: e.Face,
+		Answers: e.Answers, Staff: e.Staff,
 		Temperature: e.Temperature, Now: e.Now, ClockOK: e.ClockOK,
 	}
 	if age, ok := s.Age(e.Now); ok {
@@ -120,14 +137,15 @@ func NewDecision(v Verdict, class VenueClass, e *Evidence) *Decision {
 // Evidence gives back the evidence d was made from, without the person.
 func (d *Decision) Evidence() Evidence {
 	return Evidence{
-		Credential: Credential{Kind: d.Credential, Fault: d.Fault},
+		Credential: Credential{Kind: d.Credential, Fault: d.Fault, Issuer: d.Issuer, Age: d.Age},
 		Status: Status{
 			Known: d.Known, Colour: d.Colour, NAT: d.NAT, Sampled: d.Sampled,
 			Reported: d.Reported, Antigen: d.Antigen, Host: d.Host,
 			RegisterFirst: d.RegisterFirst, ControlList: d.ControlList,
 			CodeExpired: d.CodeExpired, Mode: d.Mode, AsOf: d.AsOf,
 		},
-		Why: d.Why, Temperature: d.Temperature, Now: d.Now, ClockOK: d.ClockOK,
+		Why: d.Why, Temperature: d.Temperature, Mask: d.Mask, Face: d.Face,
+		Answers: d.Answers, Staff: d.Staff, Now: d.Now, ClockOK: d.ClockOK,
 	}
 }
 
@@ -173,15 +191,17 @@ const (
 // EncodeRecord writes r as one JSON object.
 func EncodeRecord(r *Record) ([]byte, error) { return json.Marshal(r) }
 
-// DecodeRecord reads what EncodeRecord wrote. A version it does not know is an
-// error that names it.
+// DecodeRecord reads what EncodeRecord of this version or an older one wrote. A
+// version it does not know is an error that names it. Version 1 lacks what came
+// with version 2; nothing in it has another meaning, so that it reads as it
+// stands, and is written on as version 1.
 func DecodeRecord(b []byte) (*Record, error) {
 	var r Record
 	if err := json.Unmarshal(b, &r); err != nil {
 		return nil, fmt.Errorf("record is damaged: %v", err)
 	}
-	if r.Event.Version != EventVersion {
-		return nil, fmt.Errorf("record has version %d, this program reads %d", r.Event.Version, EventVersion)
+	if r.Event.Version < 1 || r.Event.Version > EventVersion {
+		return nil, fmt.Errorf("record has version %d, this program reads 1 to %d", r.Event.Version, EventVersion)
 	}
 	return &r, nil
 }

@@ -2,6 +2,7 @@ package checkin_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -110,10 +111,34 @@ func TestRecordCoding(t *testing.T) {
 	}
 }
 
+// A record that version 1 of the format wrote, kept from then, reads and can be
+// decided again.
+func TestRecordOfVersion1(t *testing.T) {
+	text, err := os.ReadFile("testdata/record-v1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := DecodeRecord(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := r.Event.Verdict
+	if r.Event.Version != 1 || d == nil || d.Rule != "granted" || d.Staff != "" {
+		t.Fatalf("got %+v", r.Event)
+	}
+	e := d.Evidence()
+	p := strict()
+	p.Rules = []Rule{{ID: "granted", When: Condition{Colours: []Colour{Green}, Staff: []Staff{StaffNone}},
+		MaxAge: time.Hour, Outcome: Granted, Reason: OK}}
+	if v := Decide(p, VenueClass(d.Class), &e); v.Outcome != d.Outcome || v.Rule != d.Rule {
+		t.Errorf("decided again: %+v, was %s by %s", v, d.Outcome, d.Rule)
+	}
+}
+
 func TestRecordRefused(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"half of one", `{"event":{"v":1`, "damaged"},
-		{"of a later version", `{"event":{"v":2}}`, "version 2"},
+		{"of a later version", `{"event":{"v":3}}`, "version 3"},
 		{"without a version", `{}`, "version 0"},
 	} {
 		if _, err := DecodeRecord([]byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -124,8 +149,8 @@ func TestRecordRefused(t *testing.T) {
 
 func TestReasonsOnce(t *testing.T) {
 	all := Reasons()
-	if len(all) != 30 {
-		t.Errorf("%d reasons, the design has 30", len(all))
+	if len(all) != 31 {
+		t.Errorf("%d reasons, the design has 30 and staff-refused", len(all))
 	}
 	slices.Sort(all)
 	if got := slices.Compact(slices.Clone(all)); len(got) != len(all) {

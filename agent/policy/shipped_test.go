@@ -278,7 +278,7 @@ func TestEveryReasonReached(t *testing.T) {
 	}
 	// These come from elsewhere: the lane, the guard, and later parts.
 	elsewhere := []checkin.Reason{
-		checkin.QueueFull, checkin.OutOfService, checkin.Assisted, checkin.Exempt,
+		checkin.QueueFull, checkin.OutOfService, checkin.Assisted, checkin.Exempt, checkin.StaffRefused,
 		checkin.CredentialRevoked, checkin.CredentialReplayed,
 	}
 	for _, r := range checkin.Reasons() {
