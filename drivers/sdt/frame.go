@@ -19,6 +19,7 @@ const (
 	headerLen = 7    // preamble and LEN
 	minLen    = 4    // SW1 SW2 SW3 CHK
 	maxLen    = 4096 // the longest known is 2314; anything longer is noise
+	chunk     = 512  // what is read at once
 )
 
 // Commands, as CMD and PARA.
@@ -46,6 +47,8 @@ const (
 	cardType   Status = 0x40
 	cardRead   Status = 0x41
 	cardRandom Status = 0x47
+	selfTest   Status = 0x60
+	noLicence  Status = 0x66
 )
 
 // String names the status as the protocol's tables do.
@@ -57,7 +60,7 @@ func (s Status) String() string {
 		cardAuth: "the card failed to authenticate the reader", samAuth: "the reader failed to authenticate the card",
 		infoCheck: "information check failed", 0x37: "fingerprint check failed", 0x3F: "information length wrong",
 		cardType: "card type not recognised", cardRead: "reading the card failed", cardRandom: "random number failed",
-		0x60: "the reader's self-test failed", 0x66: "the reader is not authorised", 0x91: "the card has no such item",
+		selfTest: "the reader's self-test failed", noLicence: "the reader is not authorised", 0x91: "the card has no such item",
 	}
 	if n, ok := names[s]; ok {
 		return n
@@ -72,6 +75,9 @@ type reply struct {
 	data   []byte
 }
 
+// misheard reports whether the reader got the command spoilt.
+func (r reply) misheard() bool { return r.status == samSum || r.status == samLength }
+
 // request builds a frame without data.
 func request(command uint16) []byte {
 	f := append([]byte(nil), preamble...)
@@ -85,6 +91,10 @@ type parser struct {
 	buf []byte
 	bad int // frames with a wrong checksum or length so far
 }
+
+// newParser gives a parser whose buffer never grows: growing would leave pieces
+// of records behind that nobody wipes.
+func newParser() parser { return parser{buf: make([]byte, 0, headerLen+maxLen+chunk)} }
 
 func (p *parser) feed(b []byte) { p.buf = append(p.buf, b...) }
 
@@ -120,7 +130,6 @@ func (p *parser) next() (reply, bool) {
 			continue
 		}
 		r := reply{Status(frame[9]), bytes.Clone(frame[10 : len(frame)-1])}
-		clear(frame)
 		p.drop(len(frame))
 		return r, true
 	}

@@ -3,6 +3,7 @@ package sdt
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf16"
 
@@ -58,13 +59,16 @@ func decode(text []byte) hal.Card {
 // fields reads UTF-16LE fields out of a text block.
 type fields struct{ text []byte }
 
-// at returns the field of n bytes at offset, without its padding: spaces, and
-// from some issuers zeros. Surrogate pairs stay characters; a lone half becomes
-// U+FFFD, and Raw still has it.
-func (f fields) at(offset, n int) string {
-	units := make([]uint16, 0, n/2)
-	for i := offset; i < offset+n; i += 2 {
-		units = append(units, binary.LittleEndian.Uint16(f.text[i:]))
+// at returns the field of n bytes at offset.
+func (f fields) at(offset, n int) string { return plain(f.text[offset : offset+n]) }
+
+// plain reads UTF-16LE without its padding: spaces, and from some issuers
+// zeros. Surrogate pairs stay characters; a lone half becomes U+FFFD, and Raw
+// still has it.
+func plain(field []byte) string {
+	units := make([]uint16, 0, len(field)/2)
+	for i := 0; i < len(field); i += 2 {
+		units = append(units, binary.LittleEndian.Uint16(field[i:]))
 	}
 	return strings.Trim(string(utf16.Decode(units)), " \x00")
 }
@@ -86,7 +90,8 @@ func (f fields) foreignOld(c *hal.Card) {
 // count where the ethnic group is; the English name stands in two places.
 func (f fields) foreignNew(c *hal.Card) {
 	c.Name, c.Sex, c.IssueCount, c.Birth = f.at(0, 30), f.at(30, 2), f.at(32, 4), f.at(36, 16)
-	c.EnglishName = strings.TrimSpace(f.at(52, 70) + f.at(220, 22))
+	// Trimmed only when whole: a blank may fall on the seam.
+	c.EnglishName = plain(slices.Concat(f.text[52:52+70], f.text[220:220+22]))
 	c.Number, c.ValidFrom, c.ValidTo = f.at(122, 36), f.at(188, 16), f.at(204, 16)
 	c.Nationality, c.OldNumber = f.at(242, 6), f.at(250, 6)
 }

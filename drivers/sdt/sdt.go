@@ -79,6 +79,7 @@ const (
 	readLimit   = 3 * time.Second
 	probeLimit  = 300 * time.Millisecond
 	quiet       = 2 * time.Millisecond // a line without rubbish is quiet for so long
+	babbleLimit = 2 * time.Second      // and a line with it falls quiet within this
 	tries       = 3
 	lostAfter   = 3 // silent exchanges: the reader is gone
 	defaultPoll = 300 * time.Millisecond
@@ -96,7 +97,10 @@ var bauds = []int{115200, 9600, 57600, 38400, 19200}
 // New asks the reader for its number. A line on which nothing answers gives an
 // error that wraps hal.ErrGone and says what was tried.
 func New(ctx context.Context, line wire.Line, o Opts) (*Dev, error) {
-	d := &Dev{line: line, poll: o.Poll}
+	if o.Baud < 0 || o.Poll < 0 {
+		return nil, fmt.Errorf("sdt: baud %d, poll %v, want none below zero", o.Baud, o.Poll)
+	}
+	d := &Dev{line: line, poll: o.Poll, parse: newParser()}
 	if d.poll == 0 {
 		d.poll = defaultPoll
 	}
@@ -120,6 +124,9 @@ func New(ctx context.Context, line wire.Line, o Opts) (*Dev, error) {
 		case !errors.Is(err, wire.ErrTimeout):
 			return nil, err
 		}
+	}
+	if try[0] == 0 {
+		return nil, fmt.Errorf("sdt: no reader answers at the line's own speed: %w", hal.ErrGone)
 	}
 	return nil, fmt.Errorf("sdt: no reader answers at %v baud: %w", try, hal.ErrGone)
 }
@@ -273,86 +280,6 @@ func (d *Dev) failed(s Status) error {
 	return &hal.CardError{Reason: reason, Status: byte(s)}
 }
 
-// exchange sends a command and returns the answer. A spoilt answer, or a
-// reader that saw a spoilt command, is asked again; a reader that is silent
-// for several exchanges is gone.
-func (d *Dev) exchange(ctx context.Context, command uint16, limit time.Duration) (reply, error) {
-	err := error(wire.ErrTimeout)
-	for range tries {
-		var r reply
-		bad := d.parse.bad
-		r, err = d.exchange1(ctx, command, limit+d.slow)
-		switch {
-		case err == nil && (r.status == samSum || r.status == samLength):
-			continue
-		case err == nil:
-			d.silent = 0
-			return r, nil
-		case !errors.Is(err, wire.ErrTimeout):
-			return reply{}, err
-		case d.parse.bad == bad:
-			// Nothing came at all: asking a silent reader again at once would
-			// keep the visitor waiting three times as long.
-			d.silent++
-			if d.silent >= lostAfter {
-				return reply{}, fmt.Errorf("sdt: the reader has fallen silent: %w", hal.ErrGone)
-			}
-			return reply{}, err
-		}
-	}
-	return reply{}, err
-}
-
-// exchange1 is one attempt. What is still on the line is thrown away first: a
-// late answer must not pass for the next one.
-func (d *Dev) exchange1(ctx context.Context, command uint16, limit time.Duration) (reply, error) {
-	d.parse.reset()
-	if _, err := wire.Drain(ctx, d.line, quiet); err != nil {
-		return reply{}, lost(err)
-	}
-	if err := wire.Write(ctx, d.line, request(command), 0); err != nil {
-		return reply{}, lost(err)
-	}
-	deadline := time.Now().Add(limit)
-	var buf [512]byte
-	defer clear(buf[:])
-	for {
-		left := time.Until(deadline)
-		if left <= 0 {
-			return reply{}, wire.ErrTimeout
-		}
-		bad := d.parse.bad
-		n, err := wire.Read(ctx, d.line, buf[:], left)
-		if err != nil {
-			return reply{}, lost(err)
-		}
-		d.parse.feed(buf[:n])
-		r, ok := d.parse.next()
-		switch {
-		case ok && fits(command, r):
-			return r, nil
-		case !ok && d.parse.bad > bad && len(d.parse.buf) < len(preamble):
-			return reply{}, wire.ErrTimeout // a whole answer came, and it lied: ask again now
-		}
-	}
-}
-
-// fits reports whether r can be the answer to command: a read has data, the
-// others have none or a few bytes, and only find says "found".
-func fits(command uint16, r reply) bool {
-	switch {
-	case r.status == Found:
-		return command == cmdFind
-	case r.status != Done:
-		return true
-	case command == cmdReadText:
-		return len(r.data) > 16
-	case command == cmdFind:
-		return false
-	}
-	return len(r.data) <= 16
-}
-
 // identify reads the SAM's number: 16 bytes, little-endian.
 func (d *Dev) identify(ctx context.Context) error {
 	for range 2 {
@@ -362,6 +289,9 @@ func (d *Dev) identify(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
+		}
+		if r.misheard() {
+			continue
 		}
 		if r.status != Done || len(r.data) < 16 {
 			return fmt.Errorf("sdt: the reader has no number: %v", r.status)
@@ -381,15 +311,6 @@ func slowness(baud int) time.Duration {
 		return 0
 	}
 	return 1295 * 10 * time.Second / time.Duration(baud)
-}
-
-// lost gives the wire's error the driver's name, but for the ones that callers
-// compare.
-func lost(err error) error {
-	if errors.Is(err, hal.ErrGone) {
-		return fmt.Errorf("sdt: %w", err)
-	}
-	return err
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
