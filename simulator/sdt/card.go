@@ -9,7 +9,7 @@ import (
 // Card is a synthetic identity card. Fields that its layout does not have are
 // ignored.
 type Card struct {
-	Type        byte // 0 or ' ' resident, 'J', 'I', 'Y'
+	Type        byte // 0 or ' ' resident, 'J', 'I', 'Y'; any other letter only marks the record
 	Name        string
 	EnglishName string
 	Sex         string
@@ -82,6 +82,7 @@ func (c Card) Record() ([256]byte, error) {
 		r.put(32, 4, c.Ethnic)
 		r.put(52, 70, c.Address)
 		r.put(158, 30, c.Issuer)
+		r.put(248, 2, string(rune(max(c.Type, ' '))))
 	}
 	r.put(0, 30, c.Name)
 	r.put(30, 2, c.Sex)

@@ -59,6 +59,7 @@ type Reader struct {
 	mu    sync.Mutex
 	card  *[256]byte // what lies on it
 	pull  Stage      // when the card is pulled away by itself
+	fails byte       // the status that reading it ends with; 0: it is read
 	stage int        // of the sequence
 	read  bool       // the card was read since it was laid down
 }
@@ -76,16 +77,12 @@ func (r *Reader) Lay(c Card) error { return r.LayUntil(c, Whole) }
 
 // LayUntil puts a card on the reader that is pulled away at a stage of its
 // reading.
-func (r *Reader) LayUntil(c Card, pull Stage) error {
-	text, err := c.Record()
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.card, r.pull, r.stage, r.read = &text, pull, 0, false
-	return nil
-}
+func (r *Reader) LayUntil(c Card, pull Stage) error { return r.lay(c, pull, 0) }
+
+// LayFailing puts a card on the reader that is found and selected, and whose
+// reading ends with status: 41 for a chip that cannot be read, 31 and 32 for
+// one that fails authentication.
+func (r *Reader) LayFailing(c Card, status byte) error { return r.lay(c, Whole, status) }
 
 // Lift takes the card away.
 func (r *Reader) Lift() {
@@ -213,6 +210,17 @@ func (r *Reader) carryOut(request []byte) (status byte, data []byte, wait time.D
 	return badCommand, nil, 0
 }
 
+func (r *Reader) lay(c Card, pull Stage, fails byte) error {
+	text, err := c.Record()
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.card, r.pull, r.fails, r.stage, r.read = &text, pull, fails, 0, false
+	return nil
+}
+
 func (r *Reader) find() (byte, []byte, time.Duration) {
 	r.stage = 0
 	if r.card == nil || (r.read && !r.opts.Refind) {
@@ -243,7 +251,11 @@ func (r *Reader) readCard(prints bool) (byte, []byte, time.Duration) {
 		r.stage = 0
 		return readFailed, nil, r.opts.Read
 	}
-	r.stage, r.read = 0, true
+	if r.fails != 0 {
+		r.stage = 0
+		return r.fails, nil, r.opts.Read
+	}
+	r.read = true // and it stays selected: 30 03 may follow, or 30 01 once more
 	picture := photo()
 	data := binary.BigEndian.AppendUint16(nil, uint16(len(r.card)))
 	data = binary.BigEndian.AppendUint16(data, uint16(len(picture)))
