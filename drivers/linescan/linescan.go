@@ -51,7 +51,7 @@ type Dev struct {
 	pumped sync.WaitGroup
 
 	mu  sync.Mutex
-	err error
+	err error // why the pump ended
 }
 
 // shown is a code and when it came.
@@ -67,6 +67,9 @@ const defaultGap = 60 * time.Millisecond
 
 // New begins to read the line. Nothing tells whether a scanner is there.
 func New(line wire.Line, o Opts) (*Dev, error) {
+	if o.Gap < 0 {
+		return nil, fmt.Errorf("linescan: a gap of %v", o.Gap)
+	}
 	d := &Dev{line: line, gap: o.Gap, codes: make(chan shown, kept)}
 	if d.gap == 0 {
 		d.gap = defaultGap
@@ -100,9 +103,7 @@ func (d *Dev) Scan(ctx context.Context) (hal.Code, error) {
 		case <-ctx.Done():
 			return hal.Code{}, ctx.Err()
 		case <-d.life.Done():
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			return hal.Code{}, d.err
+			return hal.Code{}, d.ended()
 		}
 	}
 }
@@ -160,12 +161,19 @@ func (d *Dev) keep(c linecode.Code) {
 // stop notes why the pump ends.
 func (d *Dev) stop(err error) {
 	d.mu.Lock()
-	d.err = errHalted
-	if errors.Is(err, hal.ErrGone) {
-		d.err = fmt.Errorf("linescan: %w", err)
-	}
+	d.err = err
 	d.mu.Unlock()
 	d.end()
+}
+
+// ended tells why the pump has ended. Halt wakes a Scan before the pump knows.
+func (d *Dev) ended() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if errors.Is(d.err, hal.ErrGone) {
+		return fmt.Errorf("linescan: %w", d.err)
+	}
+	return errHalted
 }
 
 var (
