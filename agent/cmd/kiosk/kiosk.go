@@ -11,10 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -125,8 +127,9 @@ func Recipient(c *configs.Config) (string, error) {
 		return "", fmt.Errorf("records.recipient: %w", err)
 	}
 	key := strings.TrimSpace(string(data))
-	if err := queue.CheckRecipient(key); err != nil {
-		return "", fmt.Errorf("records.recipient: %s: %w", c.Records.Recipient, err)
+	if queue.CheckRecipient(key) != nil {
+		// Its own error repeats the file, which may be a secret key by mistake.
+		return "", fmt.Errorf("records.recipient: %s holds no age public key: it begins with age1", c.Records.Recipient)
 	}
 	return key, nil
 }
@@ -197,13 +200,12 @@ func (k *Kiosk) opts(c *configs.Config, p *checkin.Policy) agent.Opts {
 
 // health is the part of Status that the platform is told.
 func health(s *agent.Status) api.Heartbeat {
-	h := api.Heartbeat{Screen: string(s.Screen), Queue: s.Queue.Depth, Devices: map[string]bool{}}
+	h := api.Heartbeat{Screen: string(s.Screen), Queue: s.Queue.Depth, Devices: map[string]bool{}, Alarms: []string{}}
 	for _, d := range s.Devices {
 		h.Devices[d.Name] = d.State == agent.DeviceReady
 	}
-	for name := range s.Alarms {
-		h.Alarms = append(h.Alarms, name)
-	}
+	h.Alarms = slices.AppendSeq(h.Alarms, maps.Keys(s.Alarms))
+	slices.Sort(h.Alarms)
 	return h
 }
 

@@ -1,0 +1,5 @@
+package kiosk
+
+// Patterns is what the agent is given of the configured codes; nothing else
+// shows it.
+var Patterns = patterns
