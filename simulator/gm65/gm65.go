@@ -28,7 +28,7 @@ func RealTiming() Opts { return Opts{Decode: 100 * time.Millisecond} }
 
 // Module is one module. It is safe for concurrent use.
 type Module struct {
-	// Faults spoils the next replies; codes are left alone but for Split.
+	// Faults spoils the next replies; codes are left alone.
 	Faults fault.Plan
 
 	opts Opts
