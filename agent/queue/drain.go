@@ -36,17 +36,33 @@ const (
 // goes to the dead with the reason; everything else is tried again for ever,
 // with full jitter from one second to five minutes.
 func (q *Queue) Drain(ctx context.Context, send Sender) error {
+	return q.boxes[checkins].drain(ctx, send)
+}
+
+// DrainReports delivers the reports to one recipient as Drain delivers the
+// check-ins: same order, same patience, and rejected ones to dead of their own.
+func (q *Queue) DrainReports(ctx context.Context, recipient string, send Sender) error {
+	b, ok := q.boxes[recipient]
+	if !ok || recipient == checkins {
+		return fmt.Errorf("no recipient %q is configured", recipient)
+	}
+	return b.drain(ctx, send)
+}
+
+//
+
+func (b *box) drain(ctx context.Context, send Sender) error {
 	wait := newBackoff()
 	limit := batchRecords
 	for ctx.Err() == nil {
-		batch, err := q.batch(limit)
+		batch, err := b.batch(limit)
 		if err != nil {
 			return err
 		}
 		if len(batch) == 0 {
 			select {
 			case <-ctx.Done():
-			case <-q.woken:
+			case <-b.woken:
 			}
 			continue
 		}
@@ -54,18 +70,18 @@ func (q *Queue) Drain(ctx context.Context, send Sender) error {
 		switch {
 		case ctx.Err() != nil:
 		case err == nil:
-			progress, err := q.settle(batch, acks)
+			progress, err := b.settle(batch, acks)
 			if err != nil {
 				return err
 			}
 			if progress {
 				wait, limit = newBackoff(), batchRecords
-				q.note(nil, time.Time{})
+				b.note(nil, time.Time{})
 				continue
 			}
-			q.rest(ctx, errors.New("the platform answered for none of the records"), wait)
+			b.rest(ctx, errors.New("the platform answered for none of the records"), wait)
 		case permanent(err) && len(batch) == 1:
-			if _, err := q.settle(batch, refuse(batch[0], err)); err != nil {
+			if _, err := b.settle(batch, refuse(batch[0], err)); err != nil {
 				return err
 			}
 		case permanent(err):
@@ -74,13 +90,11 @@ func (q *Queue) Drain(ctx context.Context, send Sender) error {
 			if n, ok := asks[interface{ MaxBatch() int }](err); ok && n.MaxBatch() > 0 {
 				limit = min(limit, n.MaxBatch())
 			}
-			q.rest(ctx, err, wait)
+			b.rest(ctx, err, wait)
 		}
 	}
 	return nil
 }
-
-//
 
 func newBackoff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
@@ -92,13 +106,13 @@ func newBackoff() *backoff.ExponentialBackOff {
 // rest waits before the next attempt. A new record does not cut a wait short:
 // a platform in trouble must not be asked more often by a busy lane. The first
 // steps are short, so that after a blip nobody waits long.
-func (q *Queue) rest(ctx context.Context, why error, b *backoff.ExponentialBackOff) {
-	d := rand.N(b.NextBackOff()) + 50*time.Millisecond
+func (b *box) rest(ctx context.Context, why error, wait *backoff.ExponentialBackOff) {
+	d := rand.N(wait.NextBackOff()) + 50*time.Millisecond
 	if r, ok := asks[interface{ RetryAfter() time.Duration }](why); ok && r.RetryAfter() > 0 {
 		asked := min(max(r.RetryAfter(), time.Second), longestAsked)
 		d = asked/2 + rand.N(asked)
 	}
-	q.note(why, time.Now().Add(d))
+	b.note(why, time.Now().Add(d))
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -107,24 +121,26 @@ func (q *Queue) rest(ctx context.Context, why error, b *backoff.ExponentialBackO
 	}
 }
 
-func (q *Queue) note(err error, next time.Time) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.stats.LastError, q.stats.NextTry = "", next
+func (b *box) note(err error, next time.Time) {
+	last := ""
 	if err != nil {
-		q.stats.LastError = err.Error()
+		last = err.Error()
 	}
+	b.q.mu.Lock()
+	defer b.q.mu.Unlock()
+	b.q.stats = b.q.stats.noting(b.name, last, next)
 }
 
 // batch copies the oldest records out; no transaction is open while they are
 // on their way. A damaged one is put among the dead: it must never stop the
 // next.
-func (q *Queue) batch(limit int) ([]checkin.Record, error) {
+func (b *box) batch(limit int) ([]checkin.Record, error) {
 	var batch []checkin.Record
 	bad := map[uint64]error{}
-	err := q.db.View(func(tx *bbolt.Tx) error {
+	err := b.q.db.View(func(tx *bbolt.Tx) error {
 		size := 0
-		c := tx.Bucket(recordsBucket).Cursor()
+		records, _ := b.buckets(tx)
+		c := records.Cursor()
 		for k, v := c.First(); k != nil && len(batch) < limit && size < batchBytes; k, v = c.Next() {
 			r, err := decode(v)
 			if err != nil {
@@ -139,13 +155,13 @@ func (q *Queue) batch(limit int) ([]checkin.Record, error) {
 	if err != nil || len(bad) == 0 {
 		return batch, err
 	}
-	return batch, q.bury(bad)
+	return batch, b.bury(bad)
 }
 
 // settle takes what was answered for out of the queue, in one transaction. It
 // reports whether there was anything. An answer for a record that was not sent
 // is ignored.
-func (q *Queue) settle(sent []checkin.Record, acks []checkin.Ack) (bool, error) {
+func (b *box) settle(sent []checkin.Record, acks []checkin.Ack) (bool, error) {
 	inBatch := map[checkin.ID]bool{}
 	for i := range sent {
 		inBatch[sent[i].Event.ID] = true
@@ -169,21 +185,19 @@ func (q *Queue) settle(sent []checkin.Record, acks []checkin.Ack) (bool, error) 
 	if len(held)+len(dead) == 0 {
 		return false, nil
 	}
-	return true, q.remove(held, dead)
+	return true, b.remove(held, dead)
 }
 
-func (q *Queue) bury(bad map[uint64]error) error { return q.remove(nil, bad) }
+func (b *box) bury(bad map[uint64]error) error { return b.remove(nil, bad) }
 
 // remove deletes what is held and moves what is dead, with its reason.
-func (q *Queue) remove(held []uint64, dead map[uint64]error) error {
+func (b *box) remove(held []uint64, dead map[uint64]error) error {
+	q := b.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	after := q.stats
-	after.Depth -= len(held) + len(dead)
-	after.Delivered += len(held)
-	after.Dead += len(dead)
+	after := q.stats.removing(b.name, len(held), len(dead))
 	err := q.update(func(tx *bbolt.Tx) error {
-		records, grave := tx.Bucket(recordsBucket), tx.Bucket(deadBucket)
+		records, grave := b.buckets(tx)
 		for _, seq := range held {
 			if err := records.Delete(key(seq)); err != nil {
 				return err

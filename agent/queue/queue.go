@@ -11,6 +11,20 @@
 //     random per file, seq only rises.
 //   - Who came is encrypted to the authority's age key before it is written;
 //     this kiosk cannot read it back.
+//   - A refusal is filed in the outbox of every configured recipient by the
+//     commit that stores it: there is no moment at which it is in one and not
+//     in the other. Each outbox is delivered, acknowledged and buried by itself,
+//     by the same code as the check-ins; one recipient's trouble touches neither
+//     another's outbox nor the check-ins.
+//
+// # Outboxes
+//
+// A new recipient begins with an empty outbox: what was before him is not his.
+// One that is configured no more keeps his on the disk, and Stats says so; he
+// goes on where he stopped when he is named again. All outboxes together hold no
+// more than the check-ins may (Opts.Max), an eighth each. What finds its own full
+// is not filed there, and counted: it still reaches the platform as a check-in,
+// and a recipient that is away for ever must not close the lane.
 //
 // # The three rules that make it true on bbolt
 //
@@ -68,22 +82,11 @@ type Opts struct {
 	Device    string // id of this kiosk, the first part of every identity
 	Recipient string // the authority's age public key, "age1…"
 	Max       int    // most records kept; 0 is 200,000
+	// Recipients are the names of those to whom refusals are reported.
+	Recipients []string
 
 	// openFile stands in for os.OpenFile in tests that break the disk.
 	openFile func(string, int, os.FileMode) (*os.File, error)
-}
-
-// Stats is how the queue is. Counters survive restarts and deliveries.
-type Stats struct {
-	Depth     int            `json:"depth"` // records waiting
-	Dead      int            `json:"dead"`  // records that the platform refused for good
-	Max       int            `json:"max"`
-	Stored    map[string]int `json:"stored"` // by kind; visits also by outcome: visit, visit/granted, …
-	Delivered int            `json:"delivered"`
-	Epoch     string         `json:"epoch"`
-	Bytes     int64          `json:"bytes"` // of the file
-	LastError string         `json:"last_error,omitempty"`
-	NextTry   time.Time      `json:"next_try,omitzero"` // while backing off
 }
 
 // Queue is an opened queue. It is safe for concurrent use.
@@ -92,7 +95,7 @@ type Queue struct {
 	db    *bbolt.DB
 	seal  age.Recipient
 	keyID string
-	woken chan struct{} // holds a token when there is something new to send
+	boxes map[string]*box // by recipient; the check-ins under the empty name
 
 	mu      sync.Mutex // one writer, and rule 3
 	stats   Stats
@@ -104,7 +107,7 @@ const (
 	schema        = "1"
 	defaultMax    = 200_000
 	lockTimeout   = 2 * time.Second
-	maxFile       = 256 << 20 // backstop behind Max; bbolt maps the file, and 32 bits end at 2 GB
+	maxFile       = 512 << 20 // backstop behind Max; bbolt maps the file, and 32 bits end at 2 GB
 	maxRecordSize = 64 << 10
 )
 
@@ -118,6 +121,9 @@ var (
 func Open(o Opts) (*Queue, error) {
 	if o.Max == 0 {
 		o.Max = defaultMax
+	}
+	if err := checkRecipients(o.Recipients); err != nil {
+		return nil, err
 	}
 	seal, err := age.ParseX25519Recipient(o.Recipient)
 	if err != nil {
@@ -137,13 +143,15 @@ func Open(o Opts) (*Queue, error) {
 		return nil, openError(path, err)
 	}
 	sum := sha256.Sum256([]byte(o.Recipient))
-	q := &Queue{o: o, db: db, seal: seal, keyID: hex.EncodeToString(sum[:4]), woken: make(chan struct{}, 1)}
-	if q.stats, err = readStats(db); err != nil {
+	q := &Queue{o: o, db: db, seal: seal, keyID: hex.EncodeToString(sum[:4]), boxes: map[string]*box{}}
+	if q.stats, err = readStats(db); err == nil {
+		err = q.openOutboxes()
+	}
+	if err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	q.stats.Max = o.Max
-	q.wake()
 	return q, nil
 }
 
@@ -163,24 +171,9 @@ func (q *Queue) Err() error {
 	return q.stopped
 }
 
-// Stats tells how the queue is.
-func (q *Queue) Stats() Stats {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	s := q.stats
-	s.Stored = map[string]int{}
-	for k, n := range q.stats.Stored {
-		s.Stored[k] = n
-	}
-	if fi, err := os.Stat(q.db.Path()); err == nil {
-		s.Bytes = fi.Size()
-	}
-	return s
-}
-
-// Put seals who, gives e its identity, and returns once both are on the disk.
-// who is nil for an event without a person. ErrFull and ErrStopped mean that
-// nothing was written.
+// Put seals who, gives e its identity, and returns once both are on the disk; a
+// refusal is in the outboxes then, too. who is nil for an event without a
+// person. ErrFull and ErrStopped mean that nothing was written.
 func (q *Queue) Put(ctx context.Context, e checkin.Event, who *checkin.Identity) (checkin.ID, error) {
 	if err := ctx.Err(); err != nil {
 		return checkin.ID{}, err
@@ -198,7 +191,7 @@ func (q *Queue) Put(ctx context.Context, e checkin.Event, who *checkin.Identity)
 	if q.stats.Depth >= q.o.Max {
 		return checkin.ID{}, fmt.Errorf("%w: %d records wait for the platform", ErrFull, q.stats.Depth)
 	}
-	after := q.stats.counting(&e)
+	after, filed := q.file(q.stats.counting(&e), e.Kind)
 	err := q.update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(recordsBucket)
 		seq, err := b.NextSequence()
@@ -214,13 +207,22 @@ func (q *Queue) Put(ctx context.Context, e checkin.Event, who *checkin.Identity)
 		if err := b.Put(key(seq), value); err != nil {
 			return err
 		}
+		for _, name := range filed {
+			outbox, _ := q.boxes[name].buckets(tx)
+			outbox.FillPercent = 1
+			if err := outbox.Put(key(seq), value); err != nil {
+				return err
+			}
+		}
 		return after.write(tx)
 	})
 	if err != nil {
 		return checkin.ID{}, err
 	}
 	q.stats = after
-	q.wake()
+	for _, name := range append(filed, checkins) {
+		q.boxes[name].wake()
+	}
 	return r.Event.ID, nil
 }
 
@@ -254,14 +256,6 @@ func (q *Queue) encrypt(who *checkin.Identity) ([]byte, error) {
 	}
 	defer clear(plain)
 	return sealTo(q.seal, plain)
-}
-
-// wake tells Drain that there is something to send.
-func (q *Queue) wake() {
-	select {
-	case q.woken <- struct{}{}:
-	default:
-	}
 }
 
 // create makes the file by rule 2, if it is not there. What an earlier attempt

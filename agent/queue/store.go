@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"maps"
+	"os"
 	"path/filepath"
+	"time"
 
 	"filippo.io/age"
 	"go.etcd.io/bbolt"
@@ -69,6 +71,33 @@ func sealTo(to age.Recipient, plain []byte) ([]byte, error) {
 	return sealed.Bytes(), nil
 }
 
+// Stats is how the queue is. Counters survive restarts and deliveries.
+type Stats struct {
+	Depth     int            `json:"depth"` // records waiting
+	Dead      int            `json:"dead"`  // records that the platform refused for good
+	Max       int            `json:"max"`
+	Stored    map[string]int `json:"stored"` // by kind; visits also by outcome: visit, visit/granted, …
+	Delivered int            `json:"delivered"`
+	Epoch     string         `json:"epoch"`
+	Bytes     int64          `json:"bytes"` // of the file
+	LastError string         `json:"last_error,omitempty"`
+	NextTry   time.Time      `json:"next_try,omitzero"` // while backing off
+	// Reports are the outboxes, by recipient; former recipients' too.
+	Reports map[string]Outbox `json:"reports,omitempty"`
+}
+
+// Stats tells how the queue is.
+func (q *Queue) Stats() Stats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.stats
+	s.Stored, s.Reports = maps.Clone(s.Stored), maps.Clone(s.Reports)
+	if fi, err := os.Stat(q.db.Path()); err == nil {
+		s.Bytes = fi.Size()
+	}
+	return s
+}
+
 // counting returns s after e was stored.
 func (s Stats) counting(e *checkin.Event) Stats {
 	s.Stored = maps.Clone(s.Stored)
@@ -86,10 +115,12 @@ type counters struct {
 	Delivered int            `json:"delivered"`
 	Dead      int            `json:"dead"`
 	Epoch     string         `json:"epoch"`
+
+	Reports map[string]outboxCounters `json:"reports,omitempty"`
 }
 
 func (s *Stats) write(tx *bbolt.Tx) error {
-	b, err := json.Marshal(counters{s.Stored, s.Delivered, s.Dead, s.Epoch})
+	b, err := json.Marshal(counters{s.Stored, s.Delivered, s.Dead, s.Epoch, s.outboxes()})
 	if err != nil {
 		return err
 	}
@@ -116,6 +147,7 @@ func readStats(db *bbolt.DB) (Stats, error) {
 			s.Stored = map[string]int{}
 		}
 		s.Depth = records.Stats().KeyN
+		s.Reports = readOutboxes(tx, c.Reports)
 		return nil
 	})
 	return s, err
