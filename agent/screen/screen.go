@@ -14,7 +14,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -107,7 +106,10 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("GET /events", s.events)
-	mux.Handle("GET /static/", http.FileServerFS(static))
+	// By name: a folder would serve the page's bare template as its index.
+	for _, name := range []string{"screen.css", "screen.js"} {
+		mux.Handle("GET /static/"+name, http.FileServerFS(files))
+	}
 	return guard(mux)
 }
 
@@ -115,10 +117,6 @@ func (s *Server) Handler() http.Handler {
 
 //go:embed static
 var files embed.FS
-
-// static serves what is below static/ under that same name, and index.html
-// only through its template.
-var static = fs.FS(files)
 
 var index = template.Must(template.ParseFS(files, "static/index.html"))
 
