@@ -3,9 +3,13 @@
 //
 // # Strings
 //
-// A string is one of ours by its prefix; the prefixes are data (Patterns). Any
-// other web address is taken for a personal code, because nothing public says
-// what those look like inside: the whole string goes to the platform, and
+// A string is one of ours by its beginning; the beginnings are data (Patterns).
+// What follows one, up to what apps hang on behind, is the token; it goes
+// behind the first beginning of its list, so that the same person's code is one
+// credential whichever app showed it.
+//
+// Any other web address is taken for a personal code, because nothing public
+// says what those look like inside: the whole string goes to the platform, and
 // nothing is ever read out of it here (domain facts, finding 4 and Q-1). All
 // that is left is UnknownText, whose value is not kept: it may be anything,
 // a password among it.
@@ -22,16 +26,24 @@ import (
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 )
 
-// Patterns are the prefixes that tell the kinds of strings apart. A web
-// address matches whatever the case of the prefix, because QR encoders like
-// capitals; the rest of a string is never touched. The longest prefix that
+// Patterns are the beginnings that tell the kinds of strings apart. A '*' at
+// the end of one stands for the token and may be left out: "https://app.example/p/",
+// "https://app.example/open?code=*". A web address matches whatever the case of
+// the beginning, because QR encoders like capitals. The longest beginning that
 // matches wins. An empty list takes that of DefaultPatterns.
+//
+// The first beginning of a list is the canonical one: behind it the platform is
+// asked.
 type Patterns struct {
 	Personal []string // 随申码
 	Relative []string // 亲属随申码
 	Venue    []string // 场所码
 	Paper    []string // 离线码
 	Signed   []string // signed codes
+
+	// Issuers are the personal codes of others, by who issues them: jiangsu,
+	// zhejiang, anhui.
+	Issuers map[string][]string
 }
 
 // DefaultPatterns are those of the reference platform.
@@ -51,9 +63,10 @@ const (
 	MaxCode    = 4096 // signed codes, and any string at all
 )
 
-// Classify tells what code is. CR, LF and blanks around it are taken off,
-// nothing else: the scanner's line end is not part of the code. The value is
-// the whole string, prefix included. A string that is not 1 to 4096 printable
+// Classify tells what code is. CR, LF and blanks around it are taken off: the
+// scanner's line end is not part of the code. The value is the canonical
+// beginning with the token; of a signed code, and of a web address that no
+// beginning fits, the whole string. A string that is not 1 to 4096 printable
 // ASCII characters is UnknownText.
 func Classify(code []byte, p Patterns) checkin.Credential {
 	unknown := checkin.Credential{Kind: checkin.UnknownText}
@@ -64,55 +77,111 @@ func Classify(code []byte, p Patterns) checkin.Credential {
 	if s == "" || len(s) > MaxCode || !printable(s) {
 		return unknown
 	}
-	kind := p.kind(s)
-	if kind == checkin.UnknownText || kind != checkin.SignedCode && len(s) > MaxAddress {
+	m := p.match(s)
+	if m.kind == "" || m.kind != checkin.SignedCode && len(s) > MaxAddress {
 		return unknown
 	}
-	return checkin.Credential{Kind: kind, Value: s}
+	cred := checkin.Credential{Kind: m.kind, Issuer: m.issuer, Value: s}
+	if m.token != "" && !(strings.HasPrefix(s, m.canonical) && s[len(m.canonical):] == m.token) {
+		cred.Value = m.canonical + m.token
+	}
+	if len(cred.Value) > MaxAddress && m.kind != checkin.SignedCode {
+		return unknown // a longer beginning has made it too long
+	}
+	return cred
 }
 
 //
 
-// kind looks for the longest prefix of s. A prefix with nothing after it is
-// not a code.
-func (p Patterns) kind(s string) checkin.Kind {
-	def := DefaultPatterns()
-	best, kind := 0, checkin.UnknownText
-	for _, set := range [...]struct {
-		kind                checkin.Kind
-		prefixes, otherwise []string
-	}{
-		{checkin.VenueCode, p.Venue, def.Venue},
-		{checkin.PaperCode, p.Paper, def.Paper},
-		{checkin.SignedCode, p.Signed, def.Signed},
-		{checkin.RelativeCode, p.Relative, def.Relative},
-		{checkin.PersonalCode, p.Personal, def.Personal},
-		{checkin.PersonalCode, web, web},
-	} {
-		prefixes := set.prefixes
-		if len(prefixes) == 0 {
-			prefixes = set.otherwise
-		}
-		for _, prefix := range prefixes {
-			if len(prefix) > best && len(s) > len(prefix) && begins(s, prefix) {
-				best, kind = len(prefix), set.kind
-			}
-		}
-	}
-	return kind
+// match is the longest beginning that fits a string.
+type match struct {
+	length    int
+	kind      checkin.Kind // empty: none fits
+	issuer    string
+	canonical string
+	token     string // empty: the whole string is the value
 }
 
-// web is what any online code begins with at least.
-var web = []string{"http://", "https://"}
-
-// begins reports whether s begins with prefix; in a web address the prefix's
-// case does not count.
-func begins(s, prefix string) bool {
-	head := s[:len(prefix)]
-	if strings.Contains(prefix, "://") {
-		return strings.EqualFold(head, prefix)
+// match looks for the longest beginning of s that has a token behind it.
+func (p *Patterns) match(s string) match {
+	var m match
+	for _, set := range [...]struct {
+		kind             checkin.Kind
+		given, otherwise []string
+	}{
+		{checkin.VenueCode, p.Venue, standard.Venue},
+		{checkin.PaperCode, p.Paper, standard.Paper},
+		{checkin.SignedCode, p.Signed, standard.Signed},
+		{checkin.RelativeCode, p.Relative, standard.Relative},
+		{checkin.PersonalCode, p.Personal, standard.Personal},
+	} {
+		list := set.given
+		if len(list) == 0 {
+			list = set.otherwise
+		}
+		m.look(s, list, set.kind, "")
 	}
-	return head == prefix
+	for issuer, list := range p.Issuers {
+		m.look(s, list, checkin.PersonalCode, issuer)
+	}
+	for _, scheme := range web {
+		if m.kind == "" && len(s) > len(scheme) && begins(s, scheme) {
+			m.kind = checkin.PersonalCode
+		}
+	}
+	return m
+}
+
+// look takes a beginning from list if it is longer than the one found before.
+// Of two issuers with the same one, the first in the alphabet has it: a map
+// has no order of its own.
+func (m *match) look(s string, list []string, kind checkin.Kind, issuer string) {
+	for _, pattern := range list {
+		beginning := strings.TrimSuffix(pattern, "*")
+		again := len(beginning) == m.length && m.issuer != "" && issuer < m.issuer
+		if len(beginning) <= m.length && !again || len(s) <= len(beginning) || !begins(s, beginning) {
+			continue
+		}
+		found := match{len(beginning), kind, issuer, strings.TrimSuffix(list[0], "*"), ""}
+		if kind != checkin.SignedCode {
+			if found.token = token(s[len(beginning):]); found.token == "" {
+				continue
+			}
+		}
+		*m = found
+	}
+}
+
+// token is what identifies a code. Parameters, fragments and a slash behind it
+// are the app's; a blank ends any address.
+func token(rest string) string {
+	if i := strings.IndexAny(rest, "?&# "); i >= 0 {
+		rest = rest[:i]
+	}
+	return strings.TrimRight(rest, "/")
+}
+
+// standard stands in for lists that are empty; nobody changes it.
+var standard = DefaultPatterns()
+
+// web is what any online code begins with at least.
+var web = [...]string{"https://", "http://"}
+
+// begins reports whether s begins with the beginning; in a web address its case
+// does not count. It looks from behind, because beginnings differ there.
+func begins(s, beginning string) bool {
+	fold := false
+	for i := len(beginning) - 1; i >= 0; i-- {
+		a, b := s[i], beginning[i]
+		if a == b {
+			continue
+		}
+		if a^b != 'a'^'A' || a|0x20 < 'a' || a|0x20 > 'z' {
+			return false
+		}
+		fold = true
+	}
+	return !fold || strings.Contains(beginning, "://")
 }
 
 // printable reports whether s is printable ASCII. That refuses control
