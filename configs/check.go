@@ -297,7 +297,7 @@ func steps(path string) []string {
 func child(n *yaml.Node, key string) *yaml.Node {
 	if index, ok := strings.CutSuffix(key, "]"); ok {
 		i, err := strconv.Atoi(index)
-		if err != nil || n.Kind != yaml.SequenceNode || i >= len(n.Content) {
+		if err != nil || n.Kind != yaml.SequenceNode || i < 0 || i >= len(n.Content) {
 			return nil
 		}
 		return n.Content[i]

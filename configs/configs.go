@@ -160,18 +160,32 @@ type Screen struct {
 	Listen string `yaml:"listen"`
 }
 
-// Codes are beginnings of codes, by kind. An empty list takes the default.
+// Codes are beginnings of codes, by kind: web addresses, or at least three
+// other characters. What follows one, up to "?", "&", "#" or a blank, is the
+// token; a * may stand for it, as in https://app.example/open?code=*. The same
+// token from another app is the same code: it goes to the platform behind the
+// first beginning of the list, so put the platform's own form first. An empty
+// list takes the default; no beginning may be the start of another kind's.
 type Codes struct {
 	// Personal are the beginnings of personal codes (随申码). Any other web
-	// address counts as one too, because the platform alone can tell.
+	// address counts as one too, because the platform alone can tell. Default
+	// https://code.sentinel.example/p/.
 	Personal []string `yaml:"personal"`
-	// Relative are those of relatives' codes (亲属随申码).
+	// Relative are those of relatives' codes (亲属随申码). Default
+	// https://code.sentinel.example/r/.
 	Relative []string `yaml:"relative"`
 	// Venue are those of venue codes (场所码), which visitors scan and kiosks
-	// do not.
+	// do not. Default https://code.sentinel.example/v/.
 	Venue []string `yaml:"venue"`
-	// Paper are those of paper codes (离线码).
+	// Paper are those of paper codes (离线码). Default
+	// https://code.sentinel.example/o/.
 	Paper []string `yaml:"paper"`
+	// Issuers are the beginnings of other provinces' personal codes, each list
+	// under a name in small letters: jiangsu, zhejiang, anhui. Whose codes count
+	// as our own is the policy's to say, by the same names; codes of the others
+	// go to a guard. Default none: a code of theirs is then one more web
+	// address, which the platform may know or not.
+	Issuers map[string][]string `yaml:"issuers"`
 }
 
 // Device is one part of the kiosk. Which keys belong to which driver stands

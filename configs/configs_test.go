@@ -183,6 +183,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte("a: &a [*a]"))
+	f.Add([]byte("codes: {personal: ['https://a/*', ''], issuers: {a: [HTTP], 'b[-1]%d': ['https://a/']}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, problems := configs.Parse(data, "fuzz.yaml")
 		if c == nil && len(problems) == 0 {

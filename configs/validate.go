@@ -129,6 +129,7 @@ func (k *checker) validate(c *Config) {
 		k.wrong("clock", `a clock that a bench moves is "unix:PATH" and needs bench: true; leave it out in service`)
 	}
 	k.devices(c)
+	k.codes(&c.Codes)
 }
 
 func (k *checker) oneOf(path, value string, known []string) {

@@ -213,6 +213,7 @@ func health(s *agent.Status) api.Heartbeat {
 // its default.
 func patterns(c *configs.Codes) credential.Patterns {
 	p := credential.DefaultPatterns()
+	p.Issuers = c.Issuers
 	for _, f := range []struct{ into, from *[]string }{
 		{&p.Personal, &c.Personal}, {&p.Relative, &c.Relative}, {&p.Venue, &c.Venue}, {&p.Paper, &c.Paper},
 	} {

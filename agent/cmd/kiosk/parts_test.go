@@ -130,9 +130,11 @@ func TestCodesAreToldApart(t *testing.T) {
 	if diff := cmp.Diff(base, kiosk.Patterns(&configs.Codes{})); diff != "" {
 		t.Errorf("nothing configured (-want +got):\n%s", diff)
 	}
-	got := kiosk.Patterns(&configs.Codes{Personal: []string{"a:"}, Relative: []string{"b:"}, Venue: []string{"c:"}, Paper: []string{"d:"}})
+	got := kiosk.Patterns(&configs.Codes{Personal: []string{"a:"}, Relative: []string{"b:"}, Venue: []string{"c:"}, Paper: []string{"d:"},
+		Issuers: map[string][]string{"anhui": {"e:"}}})
 	want := base
 	want.Personal, want.Relative, want.Venue, want.Paper = []string{"a:"}, []string{"b:"}, []string{"c:"}, []string{"d:"}
+	want.Issuers = map[string][]string{"anhui": {"e:"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("all configured (-want +got):\n%s", diff)
 	}
