@@ -116,27 +116,20 @@ func (c *Client) Verify(ctx context.Context, cred checkin.Credential) (checkin.S
 
 // Deliver brings records, and returns the platform's answer for each.
 func (c *Client) Deliver(ctx context.Context, records []checkin.Record) ([]checkin.Ack, error) {
-	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
-	defer cancel()
-	var request api.CheckinsRequest
-	for i := range records {
-		b, err := checkin.EncodeRecord(&records[i])
-		if err != nil {
-			return nil, fmt.Errorf("encoding a record: %w", err)
-		}
-		request.Records = append(request.Records, b)
-	}
-	raw, err := c.post(ctx, "/v1/checkins", api.JSON, maxAnswer, request)
+	list, err := encode(records)
 	if err != nil {
 		return nil, err
 	}
-	var answer struct {
-		Results []checkin.Ack `json:"results"`
+	return c.deliver(ctx, "/v1/checkins", api.CheckinsRequest{Records: list})
+}
+
+// Report brings refusals to one recipient, and returns his answer for each.
+func (c *Client) Report(ctx context.Context, recipient string, records []checkin.Record) ([]checkin.Ack, error) {
+	list, err := encode(records)
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(raw, &answer); err != nil {
-		return nil, fmt.Errorf("the platform's answer is not what the contract says: %w", err)
-	}
-	return answer.Results, nil
+	return c.deliver(ctx, "/v1/reports", api.ReportsRequest{Recipient: recipient, Records: list})
 }
 
 // Heartbeat tells the platform how the kiosk is.
@@ -188,6 +181,35 @@ func Why(err error) checkin.Reason {
 }
 
 //
+
+func encode(records []checkin.Record) ([]json.RawMessage, error) {
+	var list []json.RawMessage
+	for i := range records {
+		b, err := checkin.EncodeRecord(&records[i])
+		if err != nil {
+			return nil, fmt.Errorf("encoding a record: %w", err)
+		}
+		list = append(list, b)
+	}
+	return list, nil
+}
+
+// deliver sends a batch, and reads the answer for each of its records.
+func (c *Client) deliver(ctx context.Context, path string, batch any) ([]checkin.Ack, error) {
+	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
+	defer cancel()
+	raw, err := c.post(ctx, path, api.JSON, maxAnswer, batch)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Results []checkin.Ack `json:"results"`
+	}
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		return nil, fmt.Errorf("the platform's answer is not what the contract says: %w", err)
+	}
+	return answer.Results, nil
+}
 
 // errStale is a statement about another time.
 var errStale = errors.New("the platform's statement is stale or not yet valid")

@@ -117,7 +117,11 @@ func TestDeliveriesHaveMoreTime(t *testing.T) {
 		do   func(ctx context.Context, c *backend.Client) error
 		want time.Duration
 	}{
-		"a delivery":  {func(ctx context.Context, c *backend.Client) error { _, err := c.Deliver(ctx, nil); return err }, 30 * time.Second},
+		"a delivery": {func(ctx context.Context, c *backend.Client) error { _, err := c.Deliver(ctx, nil); return err }, 30 * time.Second},
+		"a report": {func(ctx context.Context, c *backend.Client) error {
+			_, err := c.Report(ctx, "cdc", nil)
+			return err
+		}, 30 * time.Second},
 		"a heartbeat": {func(ctx context.Context, c *backend.Client) error { return c.Heartbeat(ctx, api.Heartbeat{}) }, 5 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {

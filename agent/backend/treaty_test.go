@@ -245,6 +245,54 @@ func TestDeliverUnderTheTreaty(t *testing.T) {
 	})
 }
 
+func TestReportUnderTheTreaty(t *testing.T) {
+	id := func(seq uint64) checkin.ID { return checkin.ID{Device: "k-1", Epoch: "e", Seq: seq} }
+	brings := func(recipient string, records []checkin.Record, want ...checkin.Ack) func(*testing.T, *backend.Client) {
+		return func(t *testing.T, c *backend.Client) {
+			got, err := c.Report(t.Context(), recipient, records)
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Errorf("Report() = %v (-want +got):\n%s", err, diff)
+			}
+		}
+	}
+	underTreaty(t, "reports.http", map[string]func(*testing.T, *backend.Client){
+		"a refusal, and something that is none": brings("cdc", append(refusals(1), passages([]checkin.ID{id(2)})...),
+			checkin.Ack{ID: id(1), Status: checkin.Stored},
+			checkin.Ack{ID: id(2), Status: checkin.Rejected, Reason: "a report is of a refusal"}),
+		"the same refusal for another recipient":      brings("venue-trade", refusals(1), checkin.Ack{ID: id(1), Status: checkin.Stored}),
+		"a refusal that comes again beside a new one": brings("cdc", refusals(1, 3), checkin.Ack{ID: id(1), Status: checkin.Duplicate}, checkin.Ack{ID: id(3), Status: checkin.Stored}),
+		"a recipient that nobody knows": func(t *testing.T, c *backend.Client) {
+			_, err := c.Report(t.Context(), "nobody", refusals(1))
+			checkRefusal(t, err, backend.Refusal{Status: 404})
+			var refusal *backend.Refusal
+			if errors.As(err, &refusal) && refusal.Permanent() {
+				t.Error("a recipient that is not known today is given up for ever")
+			}
+		},
+	})
+}
+
+// refusals are incident reports with a sealed identity each.
+func refusals(seqs ...uint64) []checkin.Record {
+	var records []checkin.Record
+	for _, seq := range seqs {
+		records = append(records, checkin.Record{
+			Event: checkin.Event{
+				Version: 2, ID: checkin.ID{Device: "k-1", Epoch: "e", Seq: seq}, UUID: fmt.Sprintf("u-%d", seq), Kind: checkin.KindRefusal,
+				At:    checkin.Stamp{Wall: time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC), Boot: 1000, BootID: "b", Trusted: true},
+				Venue: "v-1", Lane: "1", Direction: "in", Visit: "u-0",
+				Verdict: &checkin.Decision{
+					Outcome: checkin.Refused, Reason: checkin.CodeRed, Rule: "code-red", Policy: "p", PolicyVersion: 1,
+					Mode: checkin.ModeOnline, Class: "office", Credential: checkin.ResidentID, Known: true, Colour: checkin.Red,
+					Temperature: checkin.Unmeasured, Now: time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC), ClockOK: true,
+				},
+			},
+			Identity: []byte("age-encryption.org/v1\n"), KeyID: "a1",
+		})
+	}
+	return records
+}
+
 // passages are records without a person in them.
 func passages(ids []checkin.ID) []checkin.Record {
 	records := make([]checkin.Record, len(ids))

@@ -38,6 +38,13 @@ type CheckinsRequest struct {
 	Records []json.RawMessage `json:"records"`
 }
 
+// ReportsRequest carries refusals to one recipient, each as the queue wrote it.
+// Its answer is a CheckinsAnswer.
+type ReportsRequest struct {
+	Recipient string            `json:"recipient"`
+	Records   []json.RawMessage `json:"records"`
+}
+
 // CheckinsAnswer has one answer per record.
 type CheckinsAnswer struct {
 	Results []json.RawMessage `json:"results"`
@@ -66,4 +73,5 @@ type Refusal struct {
 // Types of refusals that a kiosk tells apart.
 const (
 	UnknownCredential = "unknown-credential" // 404: nobody has this code or number
+	UnknownRecipient  = "unknown-recipient"  // 404: nobody here receives reports by this name
 )
