@@ -178,6 +178,10 @@ func TestBodiesThatAreNone(t *testing.T) {
 		{"as many records as may be", "/v1/checkins", `{"records":[` + strings.Repeat("{},", 499) + `{}]}`, 200},
 		{"too many records", "/v1/checkins", `{"records":[` + strings.Repeat("{},", 500) + `{}]}`, 413},
 		{"records that are none", "/v1/checkins", `{"records":[1,"x",null,{}]}`, 200},
+		{"reports to nobody", "/v1/reports", `{"records":[]}`, 400},
+		{"reports to a name without end", "/v1/reports", `{"recipient":"` + strings.Repeat("x", 65) + `"}`, 400},
+		{"too many reports", "/v1/reports", `{"recipient":"cdc","records":[` + strings.Repeat("{},", 500) + `{}]}`, 413},
+		{"reports that are none", "/v1/reports", `{"recipient":"cdc","records":[1,"x",null,{}]}`, 200},
 		{"a heartbeat of nobody", "/v1/heartbeat", `[]`, 400},
 		{"another path", "/v1/orders", `{}`, 404},
 	} {

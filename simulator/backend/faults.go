@@ -1,8 +1,11 @@
 package backend
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -29,13 +32,15 @@ type Fault struct {
 	Status int           // of refuse
 	Retry  time.Duration // of refuse
 	Lie    string        // unsigned, stale or other-person
-	Call   string        // verify, checkins or heartbeat; empty: all
+	// Call is verify, checkins, reports, heartbeat, or reports/NAME for those to
+	// one recipient; empty: all.
+	Call string
 }
 
 var (
 	faultKinds = []string{"up", "down", "hang", "slow", "refuse", "lie", "lose-reply", "garbage"}
 	lies       = []string{"unsigned", "stale", "other-person"}
-	calls      = []string{"", "verify", "checkins", "heartbeat"}
+	calls      = []string{"", "verify", "checkins", "reports", "heartbeat"}
 )
 
 // Set orders a fault; it lasts until the next Set.
@@ -47,8 +52,10 @@ func (f *Faults) Set(x Fault) error {
 		return fmt.Errorf("%q is no lie; there are %s", x.Lie, strings.Join(lies, ", "))
 	case x.Kind == "refuse" && (x.Status < 400 || x.Status > 599):
 		return fmt.Errorf("a platform refuses with a status of 400 to 599, not %d", x.Status)
-	case !slices.Contains(calls, x.Call):
-		return fmt.Errorf("%q is no call; there are verify, checkins, heartbeat", x.Call)
+	}
+	call, recipient, one := strings.Cut(x.Call, "/")
+	if !slices.Contains(calls, call) || one && (call != "reports" || recipient == "") {
+		return fmt.Errorf("%q is no call; there are verify, checkins, reports, reports/RECIPIENT, heartbeat", x.Call)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -84,7 +91,7 @@ func (f *Faults) Wrap(h http.Handler) http.Handler {
 		f.mu.Lock()
 		x, changed := f.fault, f.changed
 		f.mu.Unlock()
-		if x.Call != "" && r.URL.Path != "/v1/"+x.Call {
+		if !x.hits(r) {
 			x = Fault{}
 		}
 		switch x.Kind {
@@ -116,6 +123,24 @@ func (f *Faults) Wrap(h http.Handler) http.Handler {
 }
 
 //
+
+// hits reports whether r is a call that x is ordered for. Whom a report is for
+// stands in its body, which is put back for the handler.
+func (x *Fault) hits(r *http.Request) bool {
+	call, recipient, one := strings.Cut(x.Call, "/")
+	switch {
+	case call == "":
+		return true
+	case r.URL.Path != "/v1/"+call:
+		return false
+	case !one:
+		return true
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBatch+1))
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	var batch api.ReportsRequest
+	return err == nil && json.Unmarshal(body, &batch) == nil && batch.Recipient == recipient
+}
 
 // lie is an untruth on order; the empty one is the truth.
 type lie string

@@ -24,6 +24,7 @@ func (p *Platform) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/verify", p.verify)
 	mux.HandleFunc("POST /v1/checkins", p.checkins)
+	mux.HandleFunc("POST /v1/reports", p.report)
 	mux.HandleFunc("POST /v1/heartbeat", p.heartbeat)
 	mux.HandleFunc("GET /v1/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
@@ -65,17 +66,26 @@ func (p *Platform) verify(w http.ResponseWriter, r *http.Request) {
 
 func (p *Platform) checkins(w http.ResponseWriter, r *http.Request) {
 	var batch api.CheckinsRequest
-	if !read(w, r, maxBatch, &batch) {
+	if !read(w, r, maxBatch, &batch) || tooMany(w, len(batch.Records)) {
 		return
 	}
-	if len(batch.Records) > api.MaxBatch {
+	p.answer(w, r, batch.Records, p.keep)
+}
+
+// tooMany refuses a batch that is larger than the contract allows.
+func tooMany(w http.ResponseWriter, records int) bool {
+	if records > api.MaxBatch {
 		refuse(w, http.StatusRequestEntityTooLarge, "about:blank", fmt.Sprintf("at most %d records a call", api.MaxBatch))
-		return
 	}
+	return records > api.MaxBatch
+}
+
+// answer keeps the records of a batch, and says of each what became of it.
+func (p *Platform) answer(w http.ResponseWriter, r *http.Request, records []json.RawMessage, keep func(checkin.Record) checkin.Ack) {
 	kiosk := commonName(r)
 	answer := api.CheckinsAnswer{Results: []json.RawMessage{}}
-	for _, raw := range batch.Records {
-		ack, ok := p.take(raw, kiosk)
+	for _, raw := range records {
+		ack, ok := take(raw, kiosk, keep)
 		if !ok {
 			continue // without an identity there is nobody to answer to
 		}
@@ -90,7 +100,7 @@ func (p *Platform) checkins(w http.ResponseWriter, r *http.Request) {
 }
 
 // take stores one record; a bad one never spoils the others.
-func (p *Platform) take(raw json.RawMessage, kiosk string) (checkin.Ack, bool) {
+func take(raw json.RawMessage, kiosk string, keep func(checkin.Record) checkin.Ack) (checkin.Ack, bool) {
 	r, err := checkin.DecodeRecord(raw)
 	if err != nil {
 		var id struct{ Event struct{ ID checkin.ID } }
@@ -102,7 +112,7 @@ func (p *Platform) take(raw json.RawMessage, kiosk string) (checkin.Ack, bool) {
 	if why := wrong(r, kiosk); why != "" {
 		return checkin.Ack{ID: r.Event.ID, Status: checkin.Rejected, Reason: why}, true
 	}
-	return p.keep(*r), true
+	return keep(*r), true
 }
 
 func (p *Platform) heartbeat(w http.ResponseWriter, r *http.Request) {

@@ -18,6 +18,7 @@ import (
 func FuzzHandler(f *testing.F) {
 	f.Add("/v1/verify", `{"kind":"resident-id","value":"11010519491231002X","nonce":"AAAAAAAAAAAAAAAAAAAAAA=="}`)
 	f.Add("/v1/checkins", `{"records":[{"event":{"v":1,"id":{"device":"k-1","epoch":"e","seq":1},"uuid":"u","kind":"passage","visit":"w","passage":"taken"}},null,1]}`)
+	f.Add("/v1/reports", `{"recipient":"cdc","records":[{"event":{"v":2,"id":{"device":"k-1","epoch":"e","seq":1},"uuid":"u","kind":"refusal","visit":"w"}},null]}`)
 	f.Add("/v1/heartbeat", `{"kiosk":"k-1"}`)
 	p := backend.New(backend.Opts{Now: time.Now})
 	h := p.Handler()

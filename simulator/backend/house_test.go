@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
 	"testing"
@@ -25,6 +26,8 @@ type house struct {
 
 	mu    sync.Mutex
 	heard []checkin.ID // by OnRecord
+
+	reported []string // by OnReport
 }
 
 // build makes a house. listen opens its listener and dial reaches it; with
@@ -36,7 +39,7 @@ func build(t testing.TB, listen func() (net.Listener, error), dial func(context.
 		t.Fatal(err)
 	}
 	h := &house{faults: &backend.Faults{}}
-	h.platform = backend.New(backend.Opts{Key: pki.Statement, KeyID: pki.KeyID, Now: time.Now, OnRecord: h.hear})
+	h.platform = backend.New(backend.Opts{Key: pki.Statement, KeyID: pki.KeyID, Now: time.Now, OnRecord: h.hear, OnReport: h.hearReport})
 	h.platform.SetPerson(backend.Person{Ref: "wang", Name: "王小明", Number: number, Colour: checkin.Green})
 	h.platform.SetPerson(backend.Person{Ref: "red", Name: "张三", Number: "440524188001010014", Colour: checkin.Red})
 	if listen == nil {
@@ -64,6 +67,16 @@ func (h *house) hear(r checkin.Record, _ bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.heard = append(h.heard, r.Event.ID)
+}
+
+func (h *house) hearReport(recipient string, r checkin.Record, again bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	line := fmt.Sprint(recipient, " ", r.Event.ID.Seq)
+	if again {
+		line += " again"
+	}
+	h.reported = append(h.reported, line)
 }
 
 func (h *house) close() {

@@ -33,6 +33,10 @@ type Opts struct {
 	Now    func() time.Time
 	// OnRecord hears of every record that arrives; again: it was held already.
 	OnRecord func(r checkin.Record, again bool)
+	// Recipients are whom this platform receives reports for; none means anybody.
+	Recipients []string
+	// OnReport hears of every report that arrives, likewise.
+	OnReport func(recipient string, r checkin.Record, again bool)
 	// OnVerify hears of every question that was answered.
 	OnVerify func()
 }
@@ -61,9 +65,8 @@ type Platform struct {
 	people  map[string]Person
 	tokens  map[string]holder // of the codes that are current or lately were
 	minute  int64             // that tokens was made for
-	records map[checkin.ID]checkin.Record
-	order   []checkin.ID
-	again   int
+	records store
+	reports map[string]*store // by recipient
 }
 
 // holder is whose code it is, and whether it is an old one.
@@ -83,7 +86,7 @@ func New(o Opts) *Platform {
 	if o.Issuer == "" {
 		o.Issuer = "reference platform"
 	}
-	return &Platform{o: o, secret: secret, people: map[string]Person{}, records: map[checkin.ID]checkin.Record{}}
+	return &Platform{o: o, secret: secret, people: map[string]Person{}, reports: map[string]*store{}}
 }
 
 // SetPerson adds or replaces a person.
@@ -152,9 +155,9 @@ type Counts struct {
 func (p *Platform) Count() Counts {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := Counts{Records: len(p.records), Again: p.again}
+	c := Counts{Records: len(p.records.held), Again: p.records.again}
 	seen := map[string]bool{}
-	for _, r := range p.records {
+	for _, r := range p.records.held {
 		if r.Event.Kind != checkin.KindVisit {
 			continue
 		}
@@ -172,11 +175,7 @@ func (p *Platform) Count() Counts {
 func (p *Platform) Records() []checkin.Record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	list := make([]checkin.Record, len(p.order))
-	for i, id := range p.order {
-		list[i] = p.records[id]
-	}
-	return list
+	return p.records.list()
 }
 
 //
@@ -252,21 +251,13 @@ type question struct {
 
 // keep takes one record, once. The answer is the same however often it comes.
 func (p *Platform) keep(r checkin.Record) checkin.Ack {
-	ack := checkin.Ack{ID: r.Event.ID, Status: checkin.Stored}
 	p.mu.Lock()
-	_, again := p.records[r.Event.ID]
-	if again {
-		p.again++
-		ack.Status = checkin.Duplicate
-	} else {
-		p.records[r.Event.ID] = r
-		p.order = append(p.order, r.Event.ID)
-	}
+	again := p.records.keep(r)
 	p.mu.Unlock()
 	if p.o.OnRecord != nil {
 		p.o.OnRecord(r, again)
 	}
-	return ack
+	return held(r, again)
 }
 
 // wrong says why a record cannot be taken; empty: it can.
@@ -281,6 +272,8 @@ func wrong(r *checkin.Record, kiosk string) string {
 		return "a visit needs a verdict and a sealed identity"
 	case e.Kind == checkin.KindPassage && (e.Visit == "" || e.Passage == ""):
 		return "a passage needs its visit and what was seen"
+	case e.Kind == checkin.KindRefusal && (e.Visit == "" || e.Verdict == nil || len(r.Identity) == 0):
+		return "a refusal needs its visit, a verdict and a sealed identity"
 	case len(r.Identity) > 0 && !strings.HasPrefix(string(r.Identity), "age-encryption.org/v1\n"):
 		return "the identity is not sealed with age"
 	}

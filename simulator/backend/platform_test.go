@@ -83,16 +83,21 @@ func TestAFaultOfOneCallSparesTheOthers(t *testing.T) {
 		t.Run(f.Kind, func(t *testing.T) {
 			live(t, func(t *testing.T, h *house) {
 				person := checkin.Credential{Kind: checkin.ResidentID, Value: number}
-				for _, call := range []string{"verify", "checkins", "heartbeat"} {
+				for _, call := range []string{"verify", "checkins", "reports", "reports/cdc", "heartbeat"} {
 					f.Call = call
 					h.order(t, f)
 					_, asked := h.client.Verify(t.Context(), person)
 					_, brought := h.client.Deliver(t.Context(), []checkin.Record{visit(1)})
 					beat := h.client.Heartbeat(t.Context(), api.Heartbeat{})
-					for name, err := range map[string]error{"verify": asked, "checkins": brought, "heartbeat": beat} {
+					_, cdc := h.client.Report(t.Context(), "cdc", []checkin.Record{refusal(1)})
+					_, trade := h.client.Report(t.Context(), "trade", []checkin.Record{refusal(1)})
+					for name, err := range map[string]error{
+						"verify": asked, "checkins": brought, "heartbeat": beat, "reports/cdc": cdc, "reports/trade": trade,
+					} {
 						// A kiosk does not read what comes back from a heartbeat.
 						deaf := name == "heartbeat" && f.Kind == "garbage"
-						if (err != nil) != (name == call && !deaf) {
+						hit := name == call || strings.HasPrefix(name, call+"/")
+						if (err != nil) != (hit && !deaf) {
 							t.Errorf("%s of %s: %s gives %v", f.Kind, call, name, err)
 						}
 					}

@@ -41,7 +41,7 @@ var before = map[string]struct {
 }
 
 func TestTheTreaty(t *testing.T) {
-	for name, exchanges := range map[string]int{"verify.http": 4, "checkins.http": 3, "heartbeat.http": 1} {
+	for name, exchanges := range map[string]int{"verify.http": 4, "checkins.http": 3, "reports.http": 4, "heartbeat.http": 1} {
 		t.Run(name, func(t *testing.T) {
 			list := treaty(t, "../../agent/backend/testdata/"+name)
 			if len(list) != exchanges {
@@ -70,7 +70,10 @@ func TestTheTreaty(t *testing.T) {
 // withWang is the platform that the treaty tells of.
 func withWang(key ed25519.PrivateKey) *backend.Platform {
 	now := time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
-	p := backend.New(backend.Opts{Issuer: "test platform", Key: key, KeyID: "statement-1", Now: func() time.Time { return now }})
+	p := backend.New(backend.Opts{
+		Issuer: "test platform", Key: key, KeyID: "statement-1", Now: func() time.Time { return now },
+		Recipients: []string{"cdc", "venue-trade"},
+	})
 	p.SetPerson(backend.Person{
 		Ref: "wang", Name: "王小明", Number: number, Colour: checkin.Green, NAT: checkin.Negative,
 		Sampled: now.Add(-time.Hour), Reported: now.Add(-30 * time.Minute),
