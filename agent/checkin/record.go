@@ -84,6 +84,7 @@ type Decision struct {
 	Policy        string    `json:"policy"`
 	PolicyVersion int       `json:"policy_version"`
 	Mode          Mode      `json:"mode"`
+	StatusMode    Mode      `json:"status_mode,omitempty"` // of the status, where a guard's word made Mode assisted
 	Class         string    `json:"venue_class"`
 	Credential    Kind      `json:"credential"`
 	Fault         Reason    `json:"fault,omitempty"`
@@ -128,6 +129,9 @@ func NewDecision(v Verdict, class VenueClass, e *Evidence) *Decision {
 		Answers: e.Answers, Staff: e.Staff,
 		Temperature: e.Temperature, Now: e.Now, ClockOK: e.ClockOK,
 	}
+	if mode := or(s.Mode, ModeNone); mode != v.Mode {
+		d.StatusMode = mode
+	}
 	if age, ok := s.Age(e.Now); ok {
 		d.AgeSeconds = int64(age.Seconds())
 	}
@@ -142,7 +146,7 @@ func (d *Decision) Evidence() Evidence {
 			Known: d.Known, Colour: d.Colour, NAT: d.NAT, Sampled: d.Sampled,
 			Reported: d.Reported, Antigen: d.Antigen, Host: d.Host,
 			RegisterFirst: d.RegisterFirst, ControlList: d.ControlList,
-			CodeExpired: d.CodeExpired, Mode: d.Mode, AsOf: d.AsOf,
+			CodeExpired: d.CodeExpired, Mode: or(d.StatusMode, d.Mode), AsOf: d.AsOf,
 		},
 		Why: d.Why, Temperature: d.Temperature, Mask: d.Mask, Face: d.Face,
 		Answers: d.Answers, Staff: d.Staff, Now: d.Now, ClockOK: d.ClockOK,

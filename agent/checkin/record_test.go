@@ -165,3 +165,26 @@ func TestVenueClasses(t *testing.T) {
 		t.Errorf("%d venue classes, the notice has 17", got)
 	}
 }
+
+// A guard's word makes the verdict's mode; the status keeps the mode it came
+// by, for rules look at that.
+func TestStatusModeBesideAGuard(t *testing.T) {
+	p := &Policy{Rules: []Rule{
+		{ID: "online", When: Condition{Modes: []Mode{ModeOnline}, Colours: []Colour{Green}}, Outcome: Refused, Reason: NATMissing},
+		{ID: "unsaid", When: Condition{Modes: []Mode{ModeNone}}, Outcome: Manual, Reason: NoStatus},
+		{ID: "guard", When: Condition{Staff: []Staff{StaffIdentity}}, Outcome: Granted, Reason: Assisted},
+	}}
+	for mode, rule := range map[Mode]string{ModeOnline: "online", ModeCached: "guard", "": "unsaid", ModeNone: "unsaid"} {
+		e := healthy()
+		e.Staff, e.Status.Mode = StaffIdentity, mode
+		want := Decide(p, "office", e)
+		if want.Rule != rule || want.Mode != ModeAssisted {
+			t.Fatalf("mode %q: got rule %s and mode %s, want %s and assisted", mode, want.Rule, want.Mode, rule)
+		}
+		kept := NewDecision(want, "office", e)
+		again := kept.Evidence()
+		if got := Decide(p, "office", &again); got != want {
+			t.Errorf("mode %q: decided again as %+v, was %+v", mode, got, want)
+		}
+	}
+}
