@@ -35,5 +35,5 @@ rules:
 	// staff-door 1 8h0m0s <nil>
 	// open-door.yaml:8: there is no key "colour" here; is it "colours"?
 	// open-door.yaml:8: rule all: grants without max-age: say how old the status may be
-	// open-door.yaml:8: rule all: grants without proof: it needs colours: [green], or hosts: [yes], or credentials: [visitor-pass]
+	// open-door.yaml:8: rule all: grants without proof: it needs colours: [green], or hosts: [yes], or credentials: [visitor-pass], or staff: [identity], or unchecked: yes
 }

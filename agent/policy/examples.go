@@ -11,6 +11,8 @@ import (
 type exampleText struct {
 	Name          word `yaml:"name"`
 	Credential    word `yaml:"credential"`
+	Issuer        word `yaml:"issuer"`
+	AgeGroup      word `yaml:"age-group"`
 	Mode          word `yaml:"mode"`
 	Colour        word `yaml:"colour"`
 	NAT           word `yaml:"nat"`
@@ -22,6 +24,10 @@ type exampleText struct {
 	ControlList   word `yaml:"control-list"`
 	CodeExpired   word `yaml:"code-expired"`
 	Temperature   word `yaml:"temperature"`
+	Mask          word `yaml:"mask"`
+	Face          word `yaml:"face"`
+	Answers       word `yaml:"answers"`
+	Staff         word `yaml:"staff"`
 	Age           word `yaml:"age"`
 	At            word `yaml:"at"`
 	Clock         word `yaml:"clock"`
@@ -30,14 +36,16 @@ type exampleText struct {
 	Expect        word `yaml:"expect"`
 	Reason        word `yaml:"reason"`
 	Rule          word `yaml:"rule"`
+	Report        word `yaml:"report"`
 	line          int
 }
 
 // anyTime is when an example without at happens, in a policy without dates.
 var anyTime = time.Date(2026, 1, 1, 12, 0, 0, 0, china)
 
-// examples decides every example and refuses those that come out otherwise.
-func (r *reader) examples(p *checkin.Policy, f *file) {
+// examples decides every example, and refuses those that come out otherwise.
+func (r *reader) examples(p *checkin.Policy, f *file) []Case {
+	var cases []Case
 	dated := false
 	for i := range p.Rules {
 		dated = dated || !p.Rules[i].From.IsZero() || !p.Rules[i].Until.IsZero()
@@ -57,13 +65,20 @@ func (r *reader) examples(p *checkin.Policy, f *file) {
 		if x.Reason.text != "" {
 			reasons.one(r, x.Reason)
 		}
+		r.yes(x.Report)
 		if len(r.problems) == before {
-			r.compare(x, want, checkin.Decide(p, class, &e))
+			v := checkin.Decide(p, class, &e)
+			r.compare(x, want, v)
+			cases = append(cases, Case{x.Name.text, class, e, v})
 		}
 	}
+	return cases
 }
 
 func (r *reader) compare(x *exampleText, want checkin.Outcome, got checkin.Verdict) {
+	if x.Report.text != "" && got.Report != r.yes(x.Report) {
+		r.wrong(x.line, fmt.Sprintf("example %q: report comes out as %t", x.Name.text, got.Report))
+	}
 	switch {
 	case got.Outcome != want,
 		x.Reason.text != "" && string(got.Reason) != x.Reason.text,
@@ -94,16 +109,32 @@ func (r *reader) evidence(p *checkin.Policy, x *exampleText) checkin.Evidence {
 	e := checkin.Evidence{
 		Credential:  checkin.Credential{Kind: presentable.one(r, def(x.Credential, "personal-code"))},
 		Temperature: bands.one(r, def(x.Temperature, usual)),
+		Mask:        checks.one(r, def(x.Mask, "unchecked")),
+		Face:        checks.one(r, def(x.Face, "unchecked")),
+		Answers:     checks.one(r, def(x.Answers, "unchecked")),
+		Staff:       staffs.one(r, def(x.Staff, "none")),
 		Now:         now,
 		ClockOK:     clockStates.one(r, def(x.Clock, "ok")) == "ok",
+	}
+	if x.Issuer.text != "" {
+		e.Credential.Issuer = r.name1(x.Issuer, "issuer", x.line)
+	}
+	if x.AgeGroup.text != "" {
+		e.Credential.Age = ages.one(r, x.AgeGroup)
 	}
 	if x.Why.text != "" {
 		e.Why = reasons.one(r, x.Why)
 	}
-	if mode == checkin.ModeNone {
-		return e
+	if mode != checkin.ModeNone {
+		e.Status = r.status(x, mode, now)
 	}
-	e.Status = checkin.Status{
+	return e
+}
+
+// status is what the platform says in an example.
+func (r *reader) status(x *exampleText, mode checkin.Mode, now time.Time) checkin.Status {
+	def := func(w word, text string) word { return w.or(word{text, x.line}) }
+	return checkin.Status{
 		Known: true, Mode: mode, AsOf: now.Add(-r.duration(x.Age)),
 		Colour:        colours.one(r, def(x.Colour, "none")),
 		NAT:           results.one(r, def(x.NAT, "none")),
@@ -113,15 +144,13 @@ func (r *reader) evidence(p *checkin.Policy, x *exampleText) checkin.Evidence {
 		Reported:      r.ago(now, x.ReportedAge),
 		RegisterFirst: r.yes(x.RegisterFirst), ControlList: r.yes(x.ControlList), CodeExpired: r.yes(x.CodeExpired),
 	}
-	return e
 }
 
 // presentable are the credentials of an example: more than a rule can name.
 var (
 	presentable = words[checkin.Kind]{"credential", append(slices.Clone(kinds.all),
-		checkin.PaperCode, checkin.VenueCode, checkin.UnknownText)}
+		checkin.VenueCode, checkin.UnknownText)}
 	clockStates = words[string]{"clock", []string{"ok", "unknown"}}
-	answers     = words[string]{"value", []string{"yes", "no", "true", "false"}}
 )
 
 // ago is the time so long before now, or none if w was left out.
@@ -130,12 +159,4 @@ func (r *reader) ago(now time.Time, w word) time.Time {
 		return time.Time{}
 	}
 	return now.Add(-r.duration(w))
-}
-
-func (r *reader) yes(w word) bool {
-	if w.text == "" {
-		return false
-	}
-	v := answers.one(r, w)
-	return v == "yes" || v == "true"
 }

@@ -3,123 +3,129 @@ package policy
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 )
 
-// lint refuses what a rule must not say.
-func (r *reader) lint(p *checkin.Policy, rule *checkin.Rule, line int) {
-	wrong := func(text string) { r.wrong(line, fmt.Sprintf("rule %s: %s", rule.ID, text)) }
-	c := &rule.When
-	if !rule.From.IsZero() && !rule.Until.IsZero() && !rule.From.Before(rule.Until) {
-		wrong("until is not after from")
-	}
-	if p.Temperature == checkin.TemperatureOff && len(c.Temperature) > 0 {
-		wrong("asks for a temperature, but temperature is off")
-	}
-	if c.NATWithin > 0 && c.NATOlder >= c.NATWithin {
-		wrong("no test is older than nat-older and within nat-within")
-	}
-	if c.NATClock != "" && c.NATWithin == 0 && c.NATOlder == 0 {
-		wrong("nat-clock without nat-within or nat-older says nothing")
-	}
-	friendly := rule.Reason == checkin.OK || rule.Reason == checkin.Exempt
-	if rule.Outcome == checkin.Granted {
-		if !friendly {
-			wrong("grants with a reason that is not ok or exempt")
-		}
-		for _, text := range grantFaults(rule) {
-			wrong(text)
-		}
-	} else if friendly && rule.Outcome != "" {
-		wrong("ok and exempt are reasons to grant")
+// faults gathers what is wrong with a rule.
+type faults []string
+
+func (f *faults) refuse(is bool, text string) {
+	if is {
+		*f = append(*f, text)
 	}
 }
 
-// grantFaults lists why a rule must not grant.
-func grantFaults(rule *checkin.Rule) []string {
-	var faults []string
-	refuse := func(is bool, text string) {
-		if is {
-			faults = append(faults, text)
-		}
+// lint refuses what a rule must not say.
+func (r *reader) lint(p *checkin.Policy, rule *checkin.Rule, line int) {
+	var f faults
+	f.contradictions(p, rule)
+	if rule.Outcome == checkin.Granted {
+		f.grant(rule)
+	} else if rule.Outcome != "" {
+		friendly := slices.Contains([]checkin.Reason{checkin.OK, checkin.Exempt, checkin.Assisted}, rule.Reason)
+		f.refuse(friendly, "ok, exempt and assisted are reasons to grant")
+		f.refuse(rule.Unchecked, "unchecked is for a rule that grants")
 	}
+	f.refuse(rule.Report && rule.Outcome != checkin.Refused, "report is for a rule that refuses: nobody else is reported")
+	for _, text := range f {
+		r.wrong(line, fmt.Sprintf("rule %s: %s", rule.ID, text))
+	}
+}
+
+// contradictions finds a rule that nothing can ever meet.
+func (f *faults) contradictions(p *checkin.Policy, rule *checkin.Rule) {
 	c := &rule.When
-	refuse(rule.MaxAge == 0, "grants without max-age: say how old the status may be")
+	f.refuse(!rule.From.IsZero() && !rule.Until.IsZero() && !rule.From.Before(rule.Until), "until is not after from")
+	f.refuse(p.Temperature == checkin.TemperatureOff && len(c.Temperature) > 0,
+		"asks for a temperature, but temperature is off")
+	f.refuse(len(c.Answers) > 0 && len(p.Questions) == 0, "asks for answers, but the policy has no questions")
+	f.refuse(c.NATWithin > 0 && c.NATOlder >= c.NATWithin, "no test is older than nat-older and within nat-within")
+	timed := c.NATWithin > 0 || c.NATOlder > 0
+	f.refuse(c.NATClock != "" && !timed, "nat-clock without nat-within or nat-older says nothing")
+	ageless := []checkin.Result{checkin.NoTest}
+	if c.NATClock == checkin.ByReport {
+		ageless = append(ageless, checkin.Pending) // no report yet
+	}
+	f.refuse(timed && within(c.NAT, ageless), "wants the age of a test that is not there")
+	blind := within(c.Modes, []checkin.Mode{checkin.ModeNone})
+	f.refuse(blind && (asksHealth(c) || len(c.Host) > 0 || c.RegisterFirst || c.ControlList || c.CodeExpired || rule.MaxAge > 0),
+		"modes: [none] means that nothing is known, and it asks for something that must be")
+	unvouched := within(c.Staff, []checkin.Staff{checkin.StaffNone})
+	f.refuse(unvouched && within(c.Credentials, byHand),
+		"a paper code, a passport and other papers get as far as the rules with staff: [identity] only")
+}
+
+// byHand are the credentials that only a guard can look at.
+var byHand = []checkin.Kind{checkin.PaperCode, checkin.Passport, checkin.OtherPaper}
+
+// within reports whether set demands something, and nothing outside of only.
+func within[T comparable](set, only []T) bool {
+	return len(set) > 0 && !slices.ContainsFunc(set, func(v T) bool { return !slices.Contains(only, v) })
+}
+
+// asksHealth reports whether c looks at a code's colour or at a test.
+func asksHealth(c *checkin.Condition) bool {
+	return len(c.Colours)+len(c.NAT)+len(c.Antigen) > 0 || c.NATWithin > 0 || c.NATOlder > 0
+}
+
+// grant lists why a rule must not grant.
+func (f *faults) grant(rule *checkin.Rule) {
+	c, vouched := &rule.When, vouched(&rule.When)
+	f.refuse(rule.Reason == checkin.Assisted && !vouched, "assisted is the reason of a guard's word: staff: [identity]")
+	f.refuse(!slices.Contains([]checkin.Reason{checkin.OK, checkin.Exempt, checkin.Assisted, ""}, rule.Reason),
+		"grants with a reason that is not ok, exempt or assisted")
+	f.refuse(rule.MaxAge == 0 && !vouched, "grants without max-age: say how old the status may be")
 	red, yellow := slices.Contains(c.Colours, checkin.Red), slices.Contains(c.Colours, checkin.Yellow)
-	refuse(red, "grants on red")
-	refuse(yellow, "grants on yellow")
-	refuse(!red && !yellow && !proves(c), "grants without proof: it needs colours: [green], or hosts: [yes], or credentials: [visitor-pass]")
-	refuse(c.NATWithin > 0 && !slices.Equal(c.NAT, []checkin.Result{checkin.Negative}),
+	f.refuse(red, "grants on red")
+	f.refuse(yellow, "grants on yellow")
+	f.refuse(rule.Unchecked && asksHealth(c), "unchecked means that no code and no test is looked at, and it asks for one")
+	f.refuse(!red && !yellow && !rule.Unchecked && !proves(c),
+		"grants without proof: it needs colours: [green], or hosts: [yes], or credentials: [visitor-pass], or staff: [identity], or unchecked: yes")
+	f.refuse(c.NATWithin > 0 && !slices.Equal(c.NAT, []checkin.Result{checkin.Negative}),
 		"grants on a test's age alone: nat-within needs nat: [negative]")
-	refuse(slices.Contains(c.NAT, checkin.Positive) || slices.Contains(c.Antigen, checkin.Positive),
+	f.refuse(slices.Contains(c.NAT, checkin.Positive) || slices.Contains(c.Antigen, checkin.Positive),
 		"grants on a positive test")
-	refuse(slices.Contains(c.Temperature, checkin.Fever) && rule.Reason != checkin.Exempt,
+	f.refuse(slices.Contains(c.Temperature, checkin.Fever) && rule.Reason != checkin.Exempt,
 		"grants on a fever: only a rule with reason exempt may")
-	refuse(c.ControlList || c.RegisterFirst || c.CodeExpired,
+	f.refuse(c.ControlList || c.RegisterFirst || c.CodeExpired,
 		"grants to somebody whom the platform wants stopped")
-	return faults
+	failed := slices.Contains(c.Mask, checkin.Failed) || slices.Contains(c.Face, checkin.Failed) || slices.Contains(c.Answers, checkin.Failed)
+	f.refuse(failed, "grants on a check that has failed")
 }
 
 // proves reports whether c asks for something that is reason enough: a green
-// code, the host's yes, or a visitor pass.
+// code, the host's yes, a visitor pass, or a guard's word.
 func proves(c *checkin.Condition) bool {
 	return slices.Equal(c.Colours, []checkin.Colour{checkin.Green}) ||
 		slices.Equal(c.Host, []checkin.Consent{checkin.HostYes}) ||
-		slices.Equal(c.Credentials, []checkin.Kind{checkin.VisitorPass})
+		slices.Equal(c.Credentials, []checkin.Kind{checkin.VisitorPass}) ||
+		vouched(c)
 }
 
-// gaps refuses a time at which a venue class that had a rule to grant has none
-// any more. Before its first rule a policy has not begun.
-func (r *reader) gaps(p *checkin.Policy, f *file) {
-	seen := map[string]bool{}
-	for _, class := range checkin.VenueClasses() {
-		begin, end, last := gap(p.Rules, class)
-		if last < 0 {
-			continue
-		}
-		text := fmt.Sprintf("rule %s: no rule grants from %s", p.Rules[last].ID, begin.Format(time.RFC3339))
-		if !end.IsZero() {
-			text += " to " + end.Format(time.RFC3339)
-		} else {
-			text += " on: the last one has no until"
-		}
-		if !seen[text] {
-			r.wrong(f.Rules[last].line, text)
-		}
-		seen[text] = true
-	}
+// vouched reports whether c asks for a guard's word on who somebody is.
+func vouched(c *checkin.Condition) bool {
+	return slices.Equal(c.Staff, []checkin.Staff{checkin.StaffIdentity})
 }
 
-// gap looks for the first time without a rule that grants for class, and the
-// rule that ends there; -1 is no gap. A gap without an end lasts for ever.
-func gap(rules []checkin.Rule, class checkin.VenueClass) (begin, end time.Time, last int) {
-	var grants []int
-	for i := range rules {
-		here := len(rules[i].Venues) == 0 || slices.Contains(rules[i].Venues, class)
-		if rules[i].Outcome == checkin.Granted && here {
-			grants = append(grants, i)
+// warnings tell what stands, and is not what the writer may think.
+func warnings(p *checkin.Policy, name string, f *file) []string {
+	var all []string
+	for i := range p.Rules {
+		c := &p.Rules[i].When
+		warn := func(is bool, text string) {
+			if is {
+				all = append(all, fmt.Sprintf("%s:%d: rule %s: %s", name, f.Rules[i].line, p.Rules[i].ID, text))
+			}
 		}
+		warn(len(c.Mask) > 0, "nothing looks at masks today: every mask is unchecked")
+		warn(len(c.Face) > 0, "nothing compares faces today: every face is unchecked")
+		warn(len(c.Ages) > 0 && within(c.Credentials, codes), "a code tells nothing of its holder's age: only cards do")
 	}
-	if len(grants) == 0 {
-		return begin, end, -1
-	}
-	slices.SortStableFunc(grants, func(a, b int) int { return rules[a].From.Compare(rules[b].From) })
-	last = grants[0]
-	for _, i := range grants {
-		covered := rules[last].Until
-		switch {
-		case covered.IsZero():
-			return begin, end, -1
-		case rules[i].From.After(covered):
-			return covered, rules[i].From, last
-		case rules[i].Until.IsZero() || rules[i].Until.After(covered):
-			last = i
-		}
-	}
-	if rules[last].Until.IsZero() {
-		return begin, end, -1
-	}
-	return rules[last].Until, end, last
+	return all
+}
+
+// codes are the credentials without a birth date.
+var codes = []checkin.Kind{
+	checkin.PersonalCode, checkin.RelativeCode, checkin.SignedCode, checkin.VisitorPass, checkin.PaperCode,
 }

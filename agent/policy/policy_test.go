@@ -63,7 +63,7 @@ rules:
 	want := &checkin.Policy{
 		ID: "test-1", Version: 7, Temperature: checkin.TemperatureRequired,
 		Fever: physic.ZeroCelsius + 37500*physic.MilliKelvin,
-		Guard: checkin.GuardNone, GuardPhone: "021-12345678",
+		Guard: checkin.GuardNone, GuardPhone: "021-12345678", Overrides: []string{"emergency"},
 		Rules: []checkin.Rule{
 			{
 				ID: "a", From: time.Date(2026, 6, 1, 0, 0, 0, 0, east), Until: time.Date(2026, 7, 1, 8, 0, 0, 0, east),
@@ -145,7 +145,7 @@ func TestRefused(t *testing.T) {
 		{"one colour without a list", rule("- {id: b, when: {colours: red}, outcome: refused, reason: code-red}"), 8, "list is wanted"},
 		{"an empty list", rule("- {id: b, when: {colours: []}, outcome: refused, reason: code-red}"), 8, "empty list"},
 		{"a list for one value", rule("- {id: [b], outcome: refused, reason: code-red}"), 8, "one value"},
-		{"a paper code in a rule", rule("- {id: b, when: {credentials: [paper-code]}, outcome: manual, reason: paper-code}"), 8, "credential"},
+		{"a venue code in a rule", rule("- {id: b, when: {credentials: [venue-code]}, outcome: manual, reason: venue-code}"), 8, "credential"},
 		{"a flag that is no", rule("- {id: b, when: {control-list: no}, outcome: refused, reason: denied-by-list}"), 8, "only yes"},
 		{"a time without unit", rule("- {id: b, when: {nat-older: 48}, outcome: refused, reason: nat-expired}"), 8, "whole minutes"},
 		{"a time in seconds", rule("- {id: b, when: {nat-older: 90s}, outcome: refused, reason: nat-expired}"), 8, "whole minutes"},
@@ -173,7 +173,7 @@ func TestRefused(t *testing.T) {
 		{"a grant on a positive antigen test", grant("colours: [green], antigen: [positive]"), 8, "positive"},
 		{"a grant on a fever", grant("colours: [green], temperature: [normal, fever]"), 8, "fever"},
 		{"a grant to those on the list", grant("colours: [green], control-list: yes"), 8, "wants stopped"},
-		{"a grant for another reason", rule("- {id: b, when: {colours: [green]}, max-age: 4h, outcome: granted, reason: assisted}"), 8, "not ok or exempt"},
+		{"a grant for another reason", rule("- {id: b, when: {colours: [green]}, max-age: 4h, outcome: granted, reason: fever}"), 8, "not ok, exempt or assisted"},
 
 		{"a hole between two grants", dated(
 			"- {id: a, until: 2026-06-01, when: {colours: [green]}, max-age: 4h, outcome: granted, reason: ok}",

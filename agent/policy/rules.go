@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"periph.io/x/conn/v3/physic"
 
@@ -13,15 +14,18 @@ import (
 )
 
 type ruleText struct {
-	ID      word     `yaml:"id"`
-	From    word     `yaml:"from"`
-	Until   word     `yaml:"until"`
-	Venues  []word   `yaml:"venues"`
-	When    whenText `yaml:"when"`
-	MaxAge  word     `yaml:"max-age"`
-	Outcome word     `yaml:"outcome"`
-	Reason  word     `yaml:"reason"`
-	line    int
+	ID        word     `yaml:"id"`
+	From      word     `yaml:"from"`
+	Until     word     `yaml:"until"`
+	Venues    []word   `yaml:"venues"`
+	When      whenText `yaml:"when"`
+	MaxAge    word     `yaml:"max-age"`
+	Unchecked word     `yaml:"unchecked"`
+	Report    word     `yaml:"report"`
+	Outcome   word     `yaml:"outcome"`
+	Reason    word     `yaml:"reason"`
+	line      int
+	bad       bool // something is wrong with it already
 }
 
 type whenText struct {
@@ -38,6 +42,18 @@ type whenText struct {
 	ControlList   word   `yaml:"control-list"`
 	CodeExpired   word   `yaml:"code-expired"`
 	Temperature   []word `yaml:"temperature"`
+	Ages          []word `yaml:"ages"`
+	Mask          []word `yaml:"mask"`
+	Face          []word `yaml:"face"`
+	Answers       []word `yaml:"answers"`
+	Staff         []word `yaml:"staff"`
+}
+
+type questionText struct {
+	ID   word `yaml:"id"`
+	Zh   word `yaml:"zh"`
+	En   word `yaml:"en"`
+	Good word `yaml:"good"`
 }
 
 // policy turns the words into values.
@@ -49,6 +65,12 @@ func (r *reader) policy(f *file) *checkin.Policy {
 		Fever:       r.fever(f.Fever),
 		Guard:       guardModes.one(r, f.Guard.or(word{"", 1})),
 		GuardPhone:  r.phone(f.Phone),
+		Issuers:     r.ids(f.Issuers, "issuer", MaxIssuers),
+		Questions:   r.questions(f.Questions),
+		Overrides:   r.ids(f.Overrides, "override", MaxOverrides),
+	}
+	if f.Overrides == nil {
+		p.Overrides = []string{"emergency"}
 	}
 	if f.Title.Zh.text == "" || f.Title.En.text == "" {
 		r.wrong(max(f.Title.Zh.line, f.Title.En.line, 1), "title needs zh and en")
@@ -58,12 +80,13 @@ func (r *reader) policy(f *file) *checkin.Policy {
 	}
 	seen := map[string]int{}
 	for i := range f.Rules {
-		t := &f.Rules[i]
+		t, before := &f.Rules[i], len(r.problems)
 		rule := r.rule(t)
 		if first, twice := seen[rule.ID]; twice && rule.ID != "" {
 			r.wrong(t.ID.line, fmt.Sprintf("rule id %q stands in line %d already", rule.ID, first))
 		}
 		seen[rule.ID] = t.ID.line
+		t.bad = len(r.problems) > before
 		p.Rules = append(p.Rules, rule)
 	}
 	return p
@@ -87,10 +110,17 @@ func (r *reader) rule(t *ruleText) checkin.Rule {
 			ControlList:   r.demanded(w.ControlList),
 			CodeExpired:   r.demanded(w.CodeExpired),
 			Temperature:   bands.list(r, w.Temperature, t.line),
+			Ages:          ages.list(r, w.Ages, t.line),
+			Mask:          checks.list(r, w.Mask, t.line),
+			Face:          checks.list(r, w.Face, t.line),
+			Answers:       checks.list(r, w.Answers, t.line),
+			Staff:         staffs.list(r, w.Staff, t.line),
 		},
-		MaxAge:  r.duration(t.MaxAge),
-		Outcome: outcomes.one(r, t.Outcome.or(word{"", t.line})),
-		Reason:  reasons.one(r, t.Reason.or(word{"", t.line})),
+		MaxAge:    r.duration(t.MaxAge),
+		Unchecked: r.yes(t.Unchecked),
+		Report:    r.yes(t.Report),
+		Outcome:   outcomes.one(r, t.Outcome.or(word{"", t.line})),
+		Reason:    reasons.one(r, t.Reason.or(word{"", t.line})),
 	}
 	if w.NATClock.text != "" {
 		rule.When.NATClock = natClocks.one(r, w.NATClock)
@@ -157,6 +187,59 @@ func (r *reader) phone(w word) string {
 	return w.text
 }
 
+// ids reads a list of ids, each of which stands once.
+func (r *reader) ids(list []word, what string, most int) []string {
+	if list != nil && len(list) == 0 {
+		r.wrong(1, fmt.Sprintf("an empty list of %ss: leave the key out", what))
+	}
+	if len(list) > most {
+		r.wrong(list[most].line, fmt.Sprintf("there are %d %ss, at most %d may be", len(list), what, most))
+		return nil
+	}
+	var ids []string
+	for _, w := range list {
+		id := r.name1(w, what, 1)
+		if slices.Contains(ids, id) {
+			r.wrong(w.line, fmt.Sprintf("%s %s stands twice", what, id))
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// maxQuestion is the most letters a question has: a guard reads it aloud.
+const maxQuestion = 200
+
+func (r *reader) questions(list []questionText) []checkin.Question {
+	if len(list) > MaxQuestions {
+		r.wrong(list[MaxQuestions].ID.line, fmt.Sprintf("there are %d questions, at most %d may be", len(list), MaxQuestions))
+		return nil
+	}
+	var all []checkin.Question
+	for _, t := range list {
+		line := max(t.ID.line, t.Zh.line, t.En.line, t.Good.line, 1)
+		q := checkin.Question{
+			ID: r.name1(t.ID, "a question's id", line), Zh: r.question(t.Zh, line), En: r.question(t.En, line),
+			Good: r.yes(t.Good),
+		}
+		if t.Good.text == "" {
+			r.wrong(line, fmt.Sprintf("question %s: good is missing: the answer that is as it should be, yes or no", q.ID))
+		}
+		if slices.ContainsFunc(all, func(o checkin.Question) bool { return o.ID == q.ID }) {
+			r.wrong(line, fmt.Sprintf("question %s stands twice", q.ID))
+		}
+		all = append(all, q)
+	}
+	return all
+}
+
+func (r *reader) question(w word, line int) string {
+	if w.text == "" || len([]rune(w.text)) > maxQuestion || strings.ContainsFunc(w.text, unicode.IsControl) {
+		r.wrong(line, fmt.Sprintf("a question has zh and en, each one line of 1 to %d letters", maxQuestion))
+	}
+	return w.text
+}
+
 // duration reads "48h" or "90m": more than nothing, in whole minutes, for ages
 // are counted so.
 func (r *reader) duration(w word) time.Duration {
@@ -174,92 +257,24 @@ func (r *reader) duration(w word) time.Duration {
 // china is where a day written without a time begins.
 var china = time.FixedZone("UTC+8", 8*60*60)
 
+// firstYear and lastYear bound dates: what lies outside is a slip of the pen.
+const firstYear, lastYear = 1900, 2199
+
 func (r *reader) date(w word) time.Time {
 	if w.text == "" {
 		return time.Time{}
 	}
-	if t, err := time.Parse(time.RFC3339, w.text); err == nil {
-		return t
-	}
-	t, err := time.ParseInLocation(time.DateOnly, w.text, china)
+	t, err := time.Parse(time.RFC3339, w.text)
 	if err != nil {
+		t, err = time.ParseInLocation(time.DateOnly, w.text, china)
+	}
+	switch {
+	case err == nil && (t.Year() < firstYear || t.Year() > lastYear):
+		r.wrong(w.line, fmt.Sprintf("%q is not in the years %d to %d", w.text, firstYear, lastYear))
+	case err != nil && len(w.text) >= 10 && w.text[4:10] == "-02-29":
+		r.wrong(w.line, fmt.Sprintf("%q is not a date: that February has 28 days", w.text))
+	case err != nil:
 		r.wrong(w.line, fmt.Sprintf("%q is not a date like 2026-06-01 or 2026-06-01T08:00:00+08:00", w.text))
 	}
 	return t
-}
-
-// words is what may stand in one place of the file.
-type words[T ~string] struct {
-	what string // in an error
-	all  []T
-}
-
-var (
-	temperatureModes = words[checkin.TemperatureMode]{"temperature", []checkin.TemperatureMode{
-		checkin.TemperatureRequired, checkin.TemperatureAdvisory, checkin.TemperatureOff,
-	}}
-	guardModes = words[checkin.GuardMode]{"guard", []checkin.GuardMode{
-		checkin.GuardPresent, checkin.GuardRemote, checkin.GuardNone,
-	}}
-	classes = words[checkin.VenueClass]{"venue class", checkin.VenueClasses()}
-	kinds   = words[checkin.Kind]{"credential", []checkin.Kind{
-		checkin.PersonalCode, checkin.RelativeCode, checkin.ResidentID, checkin.HKMOTWPermit,
-		checkin.ForeignerCard, checkin.SignedCode, checkin.VisitorPass,
-	}}
-	modes = words[checkin.Mode]{"mode", []checkin.Mode{
-		checkin.ModeOnline, checkin.ModeCached, checkin.ModeSigned, checkin.ModeAssisted, checkin.ModeNone,
-	}}
-	colours = words[checkin.Colour]{"colour", []checkin.Colour{
-		checkin.Green, checkin.Yellow, checkin.Red, checkin.NoColour,
-	}}
-	results = words[checkin.Result]{"test result", []checkin.Result{
-		checkin.Negative, checkin.Positive, checkin.Pending, checkin.NoTest,
-	}}
-	consents = words[checkin.Consent]{"host's answer", []checkin.Consent{
-		checkin.HostYes, checkin.HostNo, checkin.HostSilent, checkin.HostNone,
-	}}
-	bands = words[checkin.Band]{"temperature band", []checkin.Band{
-		checkin.Normal, checkin.Fever, checkin.Unmeasured,
-	}}
-	outcomes = words[checkin.Outcome]{"outcome", []checkin.Outcome{
-		checkin.Granted, checkin.Refused, checkin.Manual,
-	}}
-	natClocks = words[checkin.NATClock]{"nat-clock", []checkin.NATClock{checkin.BySample, checkin.ByReport}}
-	reasons   = words[checkin.Reason]{"reason", checkin.Reasons()}
-)
-
-// one reads w, which must be one of the words.
-func (v words[T]) one(r *reader, w word) T {
-	if slices.Contains(v.all, T(w.text)) {
-		return T(w.text)
-	}
-	var names []string
-	for _, t := range v.all {
-		names = append(names, string(t))
-	}
-	text := fmt.Sprintf("%s %q is not one of %s", v.what, w.text, strings.Join(names, ", "))
-	if w.text == "" {
-		text = fmt.Sprintf("%s is missing: one of %s", v.what, strings.Join(names, ", "))
-	} else if near := nearest(w.text, names); near != "" {
-		text += fmt.Sprintf("; is it %s?", near)
-	}
-	r.wrong(w.line, text)
-	return ""
-}
-
-// list reads a list, each word of which stands once. An empty list is refused:
-// it could be meant for all or for none.
-func (v words[T]) list(r *reader, list []word, line int) []T {
-	if list != nil && len(list) == 0 {
-		r.wrong(line, fmt.Sprintf("an empty list of %s: leave the key out if it does not matter", v.what))
-	}
-	var values []T
-	for _, w := range list {
-		t := v.one(r, w.or(word{"", line}))
-		if t != "" && slices.Contains(values, t) {
-			r.wrong(w.line, fmt.Sprintf("%s %s stands twice", v.what, t))
-		}
-		values = append(values, t)
-	}
-	return values
 }
