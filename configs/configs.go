@@ -46,6 +46,12 @@ type Config struct {
 	// Records says how records are sealed and bounded.
 	Records Records `yaml:"records"`
 
+	// Reports are those to whom refusals are reported, at most 8, if the rule that
+	// refused says report. Each has an outbox of its own on this kiosk, beside the
+	// check-ins, until he has acknowledged. One that is taken out of this list
+	// keeps his outbox, and status says so. Default: nobody.
+	Reports []Report `yaml:"reports"`
+
 	// Devices are the parts of the kiosk. Any of them may be missing; several
 	// scanners are read together, the first to read wins.
 	Devices []Device `yaml:"devices"`
@@ -122,6 +128,16 @@ type Records struct {
 	// Max is how many undelivered records are kept; then nobody is let in
 	// without a person. Default 200000.
 	Max int `yaml:"max"`
+}
+
+// Report is one recipient of refusals.
+type Report struct {
+	// Name is what the recipient is called at the platform: cdc, venue-trade.
+	// Letters, digits and dashes, at most 64. Required.
+	Name string `yaml:"name"`
+	// URL is an https address of his own that holds to the platform's contract,
+	// with a certificate of platform.ca. Default: the platform's first.
+	URL string `yaml:"url"`
 }
 
 // Gate says how the gate behaves.

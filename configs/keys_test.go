@@ -19,6 +19,7 @@ var places = []struct {
 	{reflect.TypeFor[configs.Venue](), "venue:", "  "},
 	{reflect.TypeFor[configs.Platform](), "platform:", "  "},
 	{reflect.TypeFor[configs.Records](), "records:", "  "},
+	{reflect.TypeFor[configs.Report](), "reports:\n  -", "    "},
 	{reflect.TypeFor[configs.Gate](), "gate:", "  "},
 	{reflect.TypeFor[configs.Timing](), "timing:", "  "},
 	{reflect.TypeFor[configs.Screen](), "screen:", "  "},

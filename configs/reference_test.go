@@ -118,11 +118,15 @@ func (w *writer) field(key string, v reflect.Value, indent string) {
 	case v.Kind() == reflect.Struct:
 		w.printf("%s%s:", indent, key)
 		w.fields(v.Type().Name(), v, indent+"  ")
-	case v.Type() == reflect.TypeFor[[]configs.Device]():
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+		of := v.Type().Elem()
+		if v.Len() == 0 {
+			key = "# " + key
+		}
 		w.printf("%s%s:", indent, key)
-		for i := range reflect.TypeFor[configs.Device]().NumField() {
-			f := reflect.TypeFor[configs.Device]().Field(i)
-			w.manual(f.Tag.Get("yaml")+": "+w.docs["Device."+f.Name], indent+"  ")
+		for i := range of.NumField() {
+			f := of.Field(i)
+			w.manual(f.Tag.Get("yaml")+": "+w.docs[of.Name()+"."+f.Name], indent+"  ")
 		}
 		for i := range v.Len() {
 			w.device(v.Index(i))

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -117,6 +116,7 @@ func (k *checker) validate(c *Config) {
 	k.oneOf("venue.class", c.Venue.Class, classes)
 	k.oneOf("direction", c.Direction, []string{"in", "out"})
 	k.platform(&c.Platform)
+	k.reports(c.Reports)
 	k.timing(c)
 	if len(c.Control) > 100 {
 		k.wrong("control", "the path of a socket is at most 100 bytes long, or the kernel refuses it")
@@ -146,13 +146,7 @@ func (k *checker) platform(p *Platform) {
 		k.wrong("platform.urls", "is required: at least one https address")
 	}
 	for i, s := range p.URLs {
-		u, err := url.Parse(s)
-		switch path := fmt.Sprintf("platform.urls[%d]", i); {
-		case err == nil && u.User != nil:
-			k.wrong(path, "a name or password in an address is refused: the kiosk shows its certificate")
-		case err != nil || u.Scheme != "https" || u.Host == "":
-			k.wrong(path, "%s is no https address", strconv.Quote(s))
-		}
+		k.https(fmt.Sprintf("platform.urls[%d]", i), s)
 	}
 	if len(p.StatementKeys) == 0 {
 		k.wrong("platform.statement_keys", "is required: without a key no statement can be believed")
