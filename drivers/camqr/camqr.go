@@ -3,14 +3,16 @@
 // # Supports
 //
 // PNG and JPEG files of up to 40 million pixels, several codes in a picture,
-// any rotation. A large, near code is found in the halved picture and a small,
-// dense one in the full one, so both are looked at.
+// any rotation, light on dark, transparent ground. A large, near code is found
+// in the halved picture and a small, dense one in the full one, so both are
+// looked at.
 //
 // # Does not support
 //
 // A camera: capture, and a front end fast enough for one, come later. Codes
-// other than QR. A scanner module reads better than this and stays the
-// recommended input.
+// other than QR. Bytes of a code that are no UTF-8 and do not say what they are
+// (GBK from an old encoder): the library guesses. A scanner module reads better
+// than this and stays the recommended input.
 //
 // # Wiring
 //
@@ -26,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/draw"
 	_ "image/jpeg" // the two formats that DecodeFile reads
 	_ "image/png"
 	"io"
@@ -36,8 +39,9 @@ import (
 	"github.com/makiuchi-d/gozxing/qrcode"
 )
 
-// Found is one code and where it is: the centres of its finder patterns, in
-// the picture's own pixels.
+// Found is one text and where its code is: the centres of its three finder
+// patterns and, of a larger code, of one alignment pattern, in the pixels of
+// the picture. A text that is shown twice is found once.
 type Found struct {
 	Text   string
 	Points []image.Point
@@ -69,10 +73,25 @@ func DecodeFile(r io.ReadSeeker) ([]Found, error) {
 	return Decode(img)
 }
 
-// Decode finds the codes in a picture: in its half size first, then in its
-// full size, then as hard as the library can.
+// Decode finds the codes in a picture. If there are none it looks for codes
+// that are light on dark.
 func Decode(img image.Image) ([]Found, error) {
 	gray := luminance(img)
+	found, err := search(gray)
+	if err != nil || len(found) > 0 {
+		return found, err
+	}
+	for i := range gray.Pix {
+		gray.Pix[i] = ^gray.Pix[i]
+	}
+	return search(gray)
+}
+
+//
+
+// search looks in the half size, then in the full size, then as hard as the
+// library can.
+func search(gray *image.Gray) ([]Found, error) {
 	var all []Found
 	for _, try := range []struct {
 		picture *image.Gray
@@ -91,10 +110,8 @@ func Decode(img image.Image) ([]Found, error) {
 	return all, nil
 }
 
-//
-
 // decode looks once. The library panics on some pictures that it takes for
-// codes; a picture is hostile input, so that is an error here and no more.
+// codes; a picture is hostile input, so such a look finds nothing and no more.
 func decode(img *image.Gray, hard bool) (found []Found, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -154,13 +171,18 @@ func merge(all, found []Found, scale int) []Found {
 	return all
 }
 
-// luminance makes a grey copy.
+// luminance makes a grey copy, on white where the picture is transparent. It
+// goes row by row: image/draw is fast into RGBA, and one row of it is small.
 func luminance(img image.Image) *image.Gray {
 	b := img.Bounds()
 	gray := image.NewGray(image.Rect(0, 0, b.Dx(), b.Dy()))
+	row := image.NewRGBA(image.Rect(0, 0, b.Dx(), 1))
 	for y := range b.Dy() {
+		draw.Draw(row, row.Rect, image.White, image.Point{}, draw.Src)
+		draw.Draw(row, row.Rect, img, image.Pt(b.Min.X, b.Min.Y+y), draw.Over)
 		for x := range b.Dx() {
-			gray.Set(x, y, img.At(b.Min.X+x, b.Min.Y+y))
+			p := row.Pix[4*x : 4*x+3]
+			gray.Pix[y*gray.Stride+x] = byte((299*int(p[0]) + 587*int(p[1]) + 114*int(p[2]) + 500) / 1000)
 		}
 	}
 	return gray
