@@ -5,8 +5,9 @@
 //
 // Run starts them all, ends them all with its context, and waits for them all:
 // the lane (lane.go), one supervisor per device (parts.go), the queue's drain,
-// and the heartbeat. What passes by itself is retried inside its loop; a
-// device that is gone is closed, shown, and opened again.
+// one more for each recipient of reports, and the heartbeat. What passes by
+// itself is retried inside its loop; a device that is gone is closed, shown, and
+// opened again.
 //
 // # The rule
 //
@@ -67,8 +68,14 @@ type Opts struct {
 	Queue    Queue
 	// Drain delivers the queue until ctx ends; nil delivers nothing.
 	Drain func(ctx context.Context) error
+	// Reports deliver the refusals to one recipient each until ctx ends, by his
+	// name: one loop each, so that none waits for another.
+	Reports map[string]func(ctx context.Context) error
 	// Heartbeat tells the platform how the kiosk is; nil tells nobody.
 	Heartbeat func(ctx context.Context, s Status) error
+
+	// Alarms are up from the start: what was wrong before there was an agent.
+	Alarms []string
 
 	Screen *screen.Server
 	Clock  *clock.Clock
@@ -85,6 +92,13 @@ type Timing struct {
 	Settle  time.Duration // from a body to locking again, and for a tailgater to show
 	Show    time.Duration // how long a verdict stays on the screen
 	Beat    time.Duration // between heartbeats
+	Call    time.Duration // until a call for a guard counts as unanswered
+	// HostWait is how long a visitor's host is waited for, HostPoll how often
+	// the platform is asked about him meanwhile.
+	HostWait, HostPoll time.Duration
+	// WarmUp is how long after its opening a thermometer is not believed; the
+	// default is not at all.
+	WarmUp time.Duration
 }
 
 // DefaultTiming is what design.md and the product's tests assume.
@@ -92,7 +106,8 @@ func DefaultTiming() Timing {
 	return Timing{
 		Window: 4 * time.Second, Closer: time.Second, Repeat: 2 * time.Second,
 		Release: 3 * time.Second, Settle: 400 * time.Millisecond,
-		Show: 4 * time.Second, Beat: 15 * time.Second,
+		Show: 4 * time.Second, Beat: 15 * time.Second, Call: 30 * time.Second,
+		HostWait: time.Minute, HostPoll: 2 * time.Second,
 	}
 }
 
@@ -103,6 +118,7 @@ type Agent struct {
 	hub   *hub
 	lane  *lane
 	gate  *gate
+	desk  *desk
 	voice sync.WaitGroup
 
 	started time.Time
@@ -123,7 +139,11 @@ func New(o Opts) (*Agent, error) {
 		a.parts = append(a.parts, &part{Part: p, state: DeviceOpening})
 	}
 	a.gate = newGate(a)
+	a.desk = newDesk(a)
 	a.lane = newLane(a)
+	for _, name := range o.Alarms {
+		a.hub.raise(name)
+	}
 	if err := a.gate.loadFire(); err != nil {
 		return nil, err
 	}
@@ -142,7 +162,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		loops.Go(func() { a.supervise(ctx, p) })
 	}
 	if a.o.Drain != nil {
-		loops.Go(func() { a.drain(ctx) })
+		loops.Go(func() { a.drain(ctx, "the platform", a.o.Drain) })
+	}
+	for recipient, deliver := range a.o.Reports {
+		loops.Go(func() { a.drain(ctx, recipient, deliver) })
 	}
 	if a.o.Heartbeat != nil {
 		loops.Go(func() { a.heartbeat(ctx) })
@@ -150,6 +173,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	loops.Go(func() { a.lane.run(ctx) })
 	loops.Wait()
 	a.gate.wait()
+	a.desk.wait()
 	a.voice.Wait()
 	a.o.Log.Info("stopped")
 	return nil
@@ -170,6 +194,7 @@ func (t Timing) withDefaults() Timing {
 	for _, f := range []struct{ v, d *time.Duration }{
 		{&t.Window, &d.Window}, {&t.Closer, &d.Closer}, {&t.Repeat, &d.Repeat},
 		{&t.Release, &d.Release}, {&t.Settle, &d.Settle}, {&t.Show, &d.Show}, {&t.Beat, &d.Beat},
+		{&t.Call, &d.Call}, {&t.HostWait, &d.HostWait}, {&t.HostPoll, &d.HostPoll},
 	} {
 		if *f.v == 0 {
 			*f.v = *f.d
@@ -178,9 +203,9 @@ func (t Timing) withDefaults() Timing {
 	return t
 }
 
-func (a *Agent) drain(ctx context.Context) {
-	if err := a.o.Drain(ctx); err != nil && ctx.Err() == nil {
-		a.o.Log.Error("delivery has stopped", "err", err)
+func (a *Agent) drain(ctx context.Context, to string, deliver func(context.Context) error) {
+	if err := deliver(ctx); err != nil && ctx.Err() == nil {
+		a.o.Log.Error("delivery has stopped", "to", to, "err", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -16,6 +17,8 @@ import (
 //	                       five seconds tells that the stream lives
 //	POST /v1/halt          gate to rest, lane closed until a restart
 //	POST /v1/fire/reset    a person says that the fire is over
+//	POST /v1/guard         a guard's Word; answers WordAnswer
+//	POST /v1/car           a Vehicle arrives or leaves; answers {"group": "…"}
 //
 // A refusal is {"error": "…"} with status 409.
 func (a *Agent) Control() http.Handler {
@@ -29,6 +32,15 @@ func (a *Agent) Control() http.Handler {
 	})
 	mux.HandleFunc("POST /v1/fire/reset", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, a.gate.resetFire())
+	})
+	mux.HandleFunc("POST /v1/guard", func(w http.ResponseWriter, r *http.Request) {
+		said(w, r, a.Guard)
+	})
+	mux.HandleFunc("POST /v1/car", func(w http.ResponseWriter, r *http.Request) {
+		said(w, r, func(ctx context.Context, v Vehicle) (map[string]string, error) {
+			group, err := a.Vehicle(ctx, v)
+			return map[string]string{"group": group}, err
+		})
 	})
 	return mux
 }
@@ -65,6 +77,26 @@ func (a *Agent) streamEvents(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write([]byte("\n"))
 		}
 	}
+}
+
+// maxSaid bounds what is said on the control socket.
+const maxSaid = 16 << 10
+
+// said reads what somebody says, does it, and answers what came of it.
+func said[T, A any](w http.ResponseWriter, r *http.Request, do func(context.Context, T) (A, error)) {
+	var v T
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSaid))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "this is not the JSON of this call: " + err.Error()})
+		return
+	}
+	a, err := do(r.Context(), v)
+	if err != nil {
+		answer(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, a)
 }
 
 func answer(w http.ResponseWriter, err error) {

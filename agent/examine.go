@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"periph.io/x/conn/v3/physic"
@@ -23,7 +24,12 @@ const (
 // visitor who would not be let in at a normal temperature is not measured.
 func (l *lane) examine(ctx context.Context, p presented) (checkin.Evidence, *hal.Reading) {
 	e := checkin.Evidence{Credential: p.cred, Temperature: checkin.Unmeasured}
-	if !p.cred.Kind.Online() || p.cred.Fault != "" {
+	asks := p.cred.Kind.Online() && p.cred.Fault == ""
+	if p.word != nil {
+		e.Staff, e.Answers = p.word.staff(), p.word.answers
+		asks = e.Staff == checkin.StaffIdentity && p.cred.Kind.Online() && p.cred.Fault != checkin.CredentialInvalid
+	}
+	if !asks && p.word == nil {
 		e.Why = checkin.NoStatus
 		l.stamp(&e)
 		return e, nil
@@ -34,17 +40,23 @@ func (l *lane) examine(ctx context.Context, p presented) (checkin.Evidence, *hal
 	defer both.Wait()
 	defer cancel()
 
-	measured := make(chan measurement, 1)
+	measured, last := make(chan measurement, 1), new(lastReading)
 	if l.a.o.Policy.Temperature != checkin.TemperatureOff {
-		both.Go(func() { measured <- l.measure(ctx) })
+		both.Go(func() { measured <- l.measure(ctx, last) })
 	}
-	e.Status, e.Why = l.a.o.Verifier.Verify(ctx, p.cred)
-	l.answered(e.Status.Known, e.Why)
+	e.Why = checkin.NoStatus
+	if asks {
+		e.Status, e.Why = l.a.o.Verifier.Verify(ctx, p.cred)
+		l.answered(e.Status.Known, e.Why)
+	}
 	l.stamp(&e)
 	if !l.wantsTemperature(e) {
 		return e, nil
 	}
-	m := l.await(ctx, measured, p.at)
+	m := l.await(ctx, measured, p)
+	if m.reading == nil {
+		m.reading = last.Load() // of no use for the verdict, kept all the same
+	}
 	e.Temperature = m.band
 	l.stamp(&e)
 	return e, m.reading
@@ -64,6 +76,9 @@ func (l *lane) wantsTemperature(e checkin.Evidence) bool {
 	return checkin.Decide(l.a.o.Policy, l.a.o.Class, &e).Outcome == checkin.Granted
 }
 
+// lastReading is the last raw reading of a window, whatever it was worth.
+type lastReading = atomic.Pointer[hal.Reading]
+
 // measurement is what the window gave.
 type measurement struct {
 	band    checkin.Band
@@ -71,14 +86,14 @@ type measurement struct {
 }
 
 // await waits for the measurement, and asks the visitor closer meanwhile.
-func (l *lane) await(ctx context.Context, measured <-chan measurement, since time.Time) measurement {
+func (l *lane) await(ctx context.Context, measured <-chan measurement, p presented) measurement {
 	window, closer := l.a.o.Timing.Window, l.a.o.Timing.Closer
-	if l.a.o.Policy.Temperature == checkin.TemperatureAdvisory {
+	if l.a.o.Policy.Temperature == checkin.TemperatureAdvisory || p.word != nil {
 		window, closer = advisoryWait, window // nobody is asked closer for advice
 	}
-	limit := time.NewTimer(time.Until(since.Add(window)))
+	limit := time.NewTimer(time.Until(p.at.Add(window)))
 	defer limit.Stop()
-	ask := time.NewTimer(time.Until(since.Add(closer)))
+	ask := time.NewTimer(time.Until(p.at.Add(closer)))
 	defer ask.Stop()
 	for {
 		select {
@@ -97,7 +112,7 @@ func (l *lane) await(ctx context.Context, measured <-chan measurement, since tim
 
 // measure reads until a reading is one of a person, and a fever twice. It
 // returns Unmeasured at once if there is no thermometer, else with ctx.
-func (l *lane) measure(ctx context.Context) measurement {
+func (l *lane) measure(ctx context.Context, last *lastReading) measurement {
 	fever := false
 	for {
 		p, dev := l.a.find(Thermometer)
@@ -108,7 +123,10 @@ func (l *lane) measure(ctx context.Context) measurement {
 		p.report(dev, err)
 		band := checkin.Unmeasured
 		if err == nil {
-			band = l.a.o.Policy.Band(reading.Object, reading.Ambient)
+			last.Store(&reading)
+			if p.settled(l.a.o.Timing.WarmUp) {
+				band = l.a.o.Policy.Band(reading.Object, reading.Ambient)
+			}
 		}
 		wait := againAfter
 		switch {

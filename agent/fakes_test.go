@@ -267,6 +267,8 @@ type rig struct {
 	gate    *gate
 	queue   *store
 	ask     *authority
+	policy  *checkin.Policy
+	timing  agent.Timing
 	agent   *agent.Agent
 	cancel  context.CancelFunc
 	ended   chan error
@@ -305,7 +307,7 @@ func inLane(t *testing.T, f func(r *rig)) {
 func newRig(t *testing.T) *rig {
 	s := &story{start: time.Now()}
 	r := &rig{
-		t: t, story: s,
+		t: t, story: s, policy: policy(),
 		scanner: &scanner{newDevice("scanner"), make(chan string)},
 		thermo:  &thermometer{device: newDevice("thermometer")},
 		speaker: &speaker{newDevice("speaker"), s},
@@ -330,7 +332,7 @@ func (r *rig) part(name string, role agent.Role, dev func() conn.Resource) agent
 func (r *rig) start() {
 	a, err := agent.New(agent.Opts{
 		Device: "kiosk-1", Lane: "1", Direction: "in", Venue: "v1", Class: "office",
-		StateDir: r.t.TempDir(), Policy: policy(), Patterns: credential.DefaultPatterns(),
+		StateDir: r.t.TempDir(), Policy: r.policy, Timing: r.timing, Patterns: credential.DefaultPatterns(),
 		Parts: []agent.Part{
 			r.part("scanner", agent.Scanner, func() conn.Resource { return r.scanner }),
 			r.part("thermometer", agent.Thermometer, func() conn.Resource { return r.thermo }),

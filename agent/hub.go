@@ -15,7 +15,7 @@ import (
 type Happening struct {
 	Seq  uint64    `json:"seq"` // from 1, per run of the agent
 	At   time.Time `json:"at"`
-	Type string    `json:"type"` // screen, said, verdict, release, passage, device, alarm, mode
+	Type string    `json:"type"` // screen, said, verdict, release, passage, device, alarm, mode, call, vehicle
 
 	State   string          `json:"state,omitempty"`  // of the screen, a device, an alarm (up, down)
 	Reason  checkin.Reason  `json:"reason,omitempty"` // of a screen or verdict

@@ -26,10 +26,13 @@ import (
 // presents something while another is examined is told to wait.
 type lane struct {
 	a  *Agent
-	in chan presented
+	in chan func(context.Context) // one at a time: who has taken the lane sends it
 
 	mu      sync.Mutex
-	busy    bool // a visitor is examined, or his release waits for the gate
+	busy    bool          // a visitor is examined, or his release waits for the gate
+	freed   chan struct{} // closed and replaced when busy ends
+	pending func()        // ends the wait for a host's answer; nil: nobody waits
+	car     car
 	last    seen // what was taken last
 	waiting seen // who was told to wait last
 	view    screen.View
@@ -45,6 +48,8 @@ type presented struct {
 	key    [sha256.Size]byte // of what was read, to tell repeats
 	device string
 	at     time.Time
+	word   *word  // a guard's, if he speaks for the visitor
+	after  string // UUID of the visit that this one goes on with
 }
 
 // seen is a key and when it was seen last.
@@ -58,7 +63,7 @@ func (s *seen) within(key [sha256.Size]byte, now time.Time, d time.Duration) boo
 }
 
 func newLane(a *Agent) *lane {
-	return &lane{a: a, in: make(chan presented, 1), resting: true}
+	return &lane{a: a, in: make(chan func(context.Context), 1), freed: make(chan struct{}), resting: true}
 }
 
 // presentCode takes a code from a scanner.
@@ -98,14 +103,14 @@ func (l *lane) present(p presented) {
 		l.waiting = seen{p.key, p.at} // it may come again as soon as it can be served
 	default:
 		l.last = seen{p.key, p.at}
-		l.busy = true
+		l.take1()
 	}
 	taken := !again && l.last == seen{p.key, p.at}
 	l.mu.Unlock()
 	switch {
 	case again:
 	case taken:
-		l.in <- p
+		l.in <- func(ctx context.Context) { l.visit(ctx, p) }
 	case told:
 	case closed:
 		l.refuseAll()
@@ -124,129 +129,51 @@ func (l *lane) cardUnread() {
 	}
 }
 
-// run examines one visitor after the other until ctx ends.
+// take waits until nobody is examined and takes the lane. Who has taken it
+// sends one function to l.in.
+func (l *lane) take(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		if !l.busy {
+			l.take1()
+			l.mu.Unlock()
+			return nil
+		}
+		freed := l.freed
+		l.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-freed:
+		}
+	}
+}
+
+// take1 takes the lane; whoever waited for his host is passed over then. The
+// caller holds l.mu.
+func (l *lane) take1() {
+	l.busy = true
+	if l.pending != nil {
+		l.pending()
+		l.pending = nil
+	}
+}
+
+// run serves one visitor after the other until ctx ends.
 func (l *lane) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case p := <-l.in:
-			l.visit(ctx, p)
+		case serve := <-l.in:
+			serve(ctx)
 			l.mu.Lock()
 			l.busy = false
+			close(l.freed)
+			l.freed = make(chan struct{})
 			l.mu.Unlock()
 		}
 	}
-}
-
-// visit is one visitor's way from credential to verdict. The record is on the
-// disk before anything happens.
-func (l *lane) visit(ctx context.Context, p presented) {
-	e, reading := l.examine(ctx, p)
-	verdict := checkin.Decide(l.a.o.Policy, l.a.o.Class, &e)
-	gated := verdict.Outcome == checkin.Granted && l.a.configured(Gate)
-	if gated && l.a.gate.free(ctx) != nil {
-		return // the agent is stopping; nobody was let in
-	}
-	if reason, closed := l.closed(); gated && closed {
-		l.a.o.Log.Warn("the lane closed before the release", "reason", reason)
-		l.refuseAll()
-		return
-	}
-	visit, err := l.record(ctx, p, verdict, &e, reading)
-	if err != nil {
-		l.unrecorded(err)
-		return
-	}
-	l.a.hub.emit(Happening{
-		Type: "verdict", Visit: visit, Outcome: verdict.Outcome, Reason: verdict.Reason,
-		Mode: verdict.Mode, Rule: verdict.Rule, Device: p.device,
-		TookMicros: time.Since(p.at).Microseconds(),
-	})
-	l.act(ctx, visit, p.cred.Kind, verdict)
-}
-
-// act carries a recorded verdict out.
-func (l *lane) act(ctx context.Context, visit string, kind checkin.Kind, v checkin.Verdict) {
-	if v.Outcome == checkin.Granted && l.a.configured(Gate) {
-		if err := l.a.gate.release(ctx, visit); err != nil {
-			l.a.o.Log.Error("releasing the gate", "err", err)
-			l.refuseAll()
-			return
-		}
-	}
-	state := screen.State(v.Outcome)
-	if !kind.Visit() {
-		state = screen.WrongCode
-	}
-	l.show(screen.View{State: state, Reason: string(v.Reason), Phone: l.a.o.Policy.GuardPhone})
-	l.say(string(v.Reason))
-}
-
-// record writes the visit, and returns its UUID once it is on the disk.
-func (l *lane) record(ctx context.Context, p presented, v checkin.Verdict, e *checkin.Evidence, r *hal.Reading) (string, error) {
-	decision := checkin.NewDecision(v, l.a.o.Class, e)
-	if r != nil {
-		decision.ObjectMilliK = milliKelvin(r.Object)
-		decision.AmbientMilliK = milliKelvin(r.Ambient)
-	}
-	event := l.event(checkin.KindVisit)
-	event.Verdict = decision
-	if !p.cred.Kind.Visit() {
-		event.Kind = checkin.KindWrong
-		return event.UUID, l.put(ctx, event, nil)
-	}
-	return event.UUID, l.put(ctx, event, &checkin.Identity{
-		UUID: event.UUID, Kind: p.cred.Kind, Value: p.cred.Value, Name: p.cred.Name,
-	})
-}
-
-// recordPassage writes what became of a release.
-func (l *lane) recordPassage(visit string, seen checkin.Passage) {
-	event := l.event(checkin.KindPassage)
-	event.Visit, event.Passage = visit, seen
-	if err := l.put(context.Background(), event, nil); err != nil {
-		l.a.o.Log.Error("recording a passage", "err", err)
-	}
-	l.a.hub.emit(Happening{Type: "passage", Visit: visit, State: string(seen)})
-}
-
-// event begins an event of the present moment.
-func (l *lane) event(kind checkin.EventKind) checkin.Event {
-	o := &l.a.o
-	return checkin.Event{
-		Version: checkin.EventVersion, UUID: newUUID(), Kind: kind, At: o.Clock.Stamp(),
-		Venue: o.Venue, Lane: o.Lane, Direction: o.Direction,
-	}
-}
-
-// putLimit bounds a write to a disk that hangs. The record may still be
-// written later; nothing was opened on it.
-const putLimit = 5 * time.Second
-
-func (l *lane) put(ctx context.Context, e checkin.Event, who *checkin.Identity) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putLimit)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() {
-		_, err := l.a.o.Queue.Put(ctx, e, who)
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// unrecorded answers a visitor whose verdict could not be written: nothing
-// opens, a person must look.
-func (l *lane) unrecorded(err error) {
-	l.a.o.Log.Error("recording a visit: nobody is let in", "err", err)
-	l.a.hub.emit(Happening{Type: "verdict", Outcome: checkin.Manual, Reason: checkin.QueueFull, Mode: checkin.ModeNone})
-	l.show(screen.View{State: screen.Manual, Reason: string(checkin.QueueFull), Phone: l.a.o.Policy.GuardPhone})
-	l.say(string(checkin.QueueFull))
 }
 
 // say speaks a prompt of the catalogue; a newer one cuts it off.

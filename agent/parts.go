@@ -60,7 +60,8 @@ type part struct {
 	dev    conn.Resource
 	lost   chan struct{} // closed when the present dev is gone
 	state  DeviceState
-	name   string // String of the last device opened
+	since  time.Time // when the present dev was opened
+	name   string    // String of the last device opened
 	err    string
 	opened int
 }
@@ -70,6 +71,13 @@ func (p *part) device() conn.Resource {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.dev
+}
+
+// settled reports whether the present device has been open for so long.
+func (p *part) settled(d time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Since(p.since) >= d
 }
 
 // report tells the supervisor of err; a device that is gone is given up.
@@ -208,7 +216,7 @@ func (a *Agent) readCards(ctx context.Context, p *part, d hal.CardReader) {
 func (a *Agent) deviceReady(p *part, dev conn.Resource) <-chan struct{} {
 	p.mu.Lock()
 	p.dev, p.state, p.err, p.name = dev, DeviceReady, "", dev.String()
-	p.lost = make(chan struct{})
+	p.lost, p.since = make(chan struct{}), time.Now()
 	lost := p.lost
 	p.opened++
 	p.mu.Unlock()

@@ -81,7 +81,9 @@ func (l *lane) show(v screen.View) {
 		return
 	}
 	if verdictState(v.State) {
-		v.For = a.o.Timing.Show
+		if v.For == 0 {
+			v.For = a.o.Timing.Show
+		}
 		time.AfterFunc(v.For, func() { l.expire(mine) })
 	}
 	if a.o.Screen != nil {
@@ -161,7 +163,7 @@ func restingState(s screen.State) bool {
 // verdictState reports whether s is taken off the screen by itself.
 func verdictState(s screen.State) bool {
 	switch s {
-	case screen.Granted, screen.Refused, screen.Manual, screen.WrongCode:
+	case screen.Granted, screen.Assisted, screen.Refused, screen.Manual, screen.WaitHost, screen.WrongCode:
 		return true
 	}
 	return false

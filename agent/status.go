@@ -36,6 +36,20 @@ type Status struct {
 	Unreleased int    `json:"unreleased_passages"`
 	HeapBytes  uint64 `json:"heap_bytes"`
 	LastSeq    uint64 `json:"last_happening"`
+	// Cases are the visitors who may turn to a guard, oldest first.
+	Cases []CaseStatus `json:"cases"`
+	// Group is the id of the car that is there; empty: none.
+	Group string `json:"group,omitempty"`
+}
+
+// CaseStatus is a visitor who was not let in. It does not say who he is: the
+// number and the name are masked.
+type CaseStatus struct {
+	Visit      string         `json:"visit"`
+	Credential string         `json:"credential"`
+	Name       string         `json:"name,omitempty"`
+	Reason     checkin.Reason `json:"reason"`
+	Seconds    int            `json:"waiting_s"`
 }
 
 // DeviceStatus is how one device is.
@@ -55,7 +69,7 @@ func (a *Agent) Status() Status {
 		Venue: a.o.Venue, Class: a.o.Class, Started: a.started, Now: a.o.Clock.Now(),
 		ClockOK: a.o.Clock.Believable(), Halted: a.halted.Load(), Fire: a.gate.burning(),
 		Policy: a.o.Policy.ID, PolicyVer: a.o.Policy.Version,
-		Alarms: a.hub.up(), Queue: a.o.Queue.Stats(),
+		Alarms: a.hub.up(), Queue: a.o.Queue.Stats(), Cases: a.desk.cases(), Group: a.lane.group(),
 	}
 	if err := a.o.Queue.Err(); err != nil {
 		s.QueueErr = err.Error()

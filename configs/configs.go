@@ -101,6 +101,10 @@ type Venue struct {
 	// construction, religion, logistics, office, government, utilities, other.
 	// Rules of a policy may apply to some of them only. Required.
 	Class string `yaml:"class"`
+	// CreditCode is the unified social credit code of the venue's owner, as on
+	// his licence: 18 characters, capitals (GB 32100). A venue is not registered
+	// under a wrong one, so its check is looked at here; nothing else uses it.
+	CreditCode string `yaml:"credit_code"`
 }
 
 // Platform is where statuses come from and records go.
@@ -166,6 +170,17 @@ type Timing struct {
 	Repeat Duration `yaml:"repeat_window"`
 	// Show is how long a verdict stays on the screen. Default 4s.
 	Show Duration `yaml:"show"`
+	// Call is how long a visitor waits for a guard who is not at the lane (guard:
+	// remote or none in the policy) before the call counts as unanswered, is
+	// recorded, and raises an alarm. Default 30s.
+	Call Duration `yaml:"call"`
+	// HostWait is how long the kiosk asks the platform for the host's answer
+	// before the visitor has to present himself again. Default 1m.
+	HostWait Duration `yaml:"host_wait"`
+	// WarmUp is how long after its start a thermometer is not believed: a sensor
+	// that comes in from the cold drifts for minutes. Until then nobody is
+	// "normal" by it, and the policy says what that means. Default 0s.
+	WarmUp Duration `yaml:"warm_up"`
 }
 
 // Screen is the visitor's page.

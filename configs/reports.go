@@ -9,6 +9,17 @@ import (
 // maxReports is the most recipients: each costs a copy of every refusal.
 const maxReports = 8
 
+// Recipients are the names of those to whom refusals are reported.
+func (c *Config) Recipients() []string {
+	var names []string
+	for _, r := range c.Reports {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+//
+
 func (k *checker) reports(list []Report) {
 	if len(list) > maxReports {
 		k.wrong("reports", "there are %s recipients; at most %s have an outbox", strconv.Itoa(len(list)), strconv.Itoa(maxReports))

@@ -43,6 +43,8 @@ func (c *Config) defaults() {
 	set(&c.Timing.Window, Duration(4*time.Second))
 	set(&c.Timing.Closer, Duration(time.Second))
 	set(&c.Timing.Repeat, Duration(2*time.Second))
+	set(&c.Timing.Call, Duration(30*time.Second))
+	set(&c.Timing.HostWait, Duration(time.Minute))
 	show := 4 * time.Second
 	if c.Profile == "desk" || c.Profile == "handheld" {
 		show = 3 * time.Second
@@ -114,6 +116,11 @@ func (k *checker) validate(c *Config) {
 	}
 	k.oneOf("profile", c.Profile, profiles)
 	k.oneOf("venue.class", c.Venue.Class, classes)
+	if code := c.Venue.CreditCode; code != "" {
+		if err := CreditCode(code); err != nil {
+			k.wrong("venue.credit_code", "%s %s", strconv.Quote(code), err.Error())
+		}
+	}
 	k.oneOf("direction", c.Direction, []string{"in", "out"})
 	k.platform(&c.Platform)
 	k.reports(c.Reports)
@@ -164,6 +171,9 @@ func (k *checker) timing(c *Config) {
 		{"timing.temperature_window", c.Timing.Window, 500 * time.Millisecond, 30 * time.Second},
 		{"timing.closer_after", c.Timing.Closer, 100 * time.Millisecond, 30 * time.Second},
 		{"timing.repeat_window", c.Timing.Repeat, 500 * time.Millisecond, time.Minute},
+		{"timing.call", c.Timing.Call, time.Second, 10 * time.Minute},
+		{"timing.host_wait", c.Timing.HostWait, 2 * time.Second, 10 * time.Minute},
+		{"timing.warm_up", c.Timing.WarmUp, 0, time.Hour},
 		{"timing.show", c.Timing.Show, time.Second, 30 * time.Second},
 	} {
 		if d := time.Duration(t.value); d < t.min || d > t.max {

@@ -36,6 +36,9 @@ var acts = map[string]func(context.Context, *player, *Step) error{
 	"no-pass":  func(_ context.Context, p *player, _ *Step) error { p.bench.far.walk(0); return nil },
 	"fire":     doFire,
 	"reset":    doReset,
+	"guard":    doGuard,
+	"host":     doHost,
+	"car":      doCar,
 	"unplug":   doUnplug,
 	"plug":     doPlug,
 	"corrupt":  doCorrupt,
@@ -84,7 +87,7 @@ func setPerson(p *player, s *Step) error {
 
 func personOf(s *Step, now time.Time) (backend.Person, error) {
 	person := backend.Person{
-		Ref: s.Words[0], Name: or(s.Named["name"], "测试"), Number: s.Named["id"],
+		Ref: s.Words[0], Name: or(s.Named["name"], "测试"), Number: s.Named["id"], Passport: s.Named["passport"],
 		Colour: checkin.Colour(or(s.Named["colour"], "none")), NAT: checkin.NoTest,
 		Antigen:       checkin.Result(or(s.Named["antigen"], "none")),
 		Host:          checkin.Consent(or(s.Named["host"], "none")),
@@ -265,8 +268,30 @@ func (p *player) code(s *Step) (string, error) {
 	case "paper":
 		return platform.PaperCode(s.word(1)), nil
 	}
-	return platform.Code(s.word(1)), nil
+	return shownBy(platform.Code(s.word(1)), s.Named["issuer"], s.Named["app"])
 }
+
+// shownBy is a personal code as another province's or another maker's app
+// shows it.
+func shownBy(code, issuer, app string) (string, error) {
+	token := code[strings.LastIndex(code, "/")+1:]
+	switch {
+	case issuer != "" && app != "":
+		return "", fmt.Errorf("a code is of an issuer or in another app, not both")
+	case app == "other":
+		return "https://app.sentinel.example/open?code=" + token + "&from=wallet", nil
+	case app != "":
+		return "", fmt.Errorf("the other app is called other, not %q", app)
+	case issuer != "" && !slices.Contains(benchIssuers, issuer):
+		return "", fmt.Errorf("%q issues no codes here; there are %s", issuer, strings.Join(benchIssuers, ", "))
+	case issuer != "":
+		return "https://code." + issuer + ".example/p/" + token, nil
+	}
+	return code, nil
+}
+
+// benchIssuers are the other provinces whose codes the bench's kiosk can tell.
+var benchIssuers = []string{"jiangsu", "zhejiang", "anhui", "elsewhere"}
 
 func doCard(_ context.Context, p *player, s *Step) error {
 	if err := p.bench.has("idreader"); err != nil {
@@ -276,7 +301,7 @@ func doCard(_ context.Context, p *player, s *Step) error {
 	if !ok {
 		return fmt.Errorf("there is no person %q", s.Words[0])
 	}
-	card := sdt.Resident(person.Name, person.Number)
+	card := cardOf(person)
 	switch s.word(1) {
 	case "":
 		return p.bench.far.lay(card, sdt.Whole, false)
@@ -319,7 +344,8 @@ func doReset(ctx context.Context, p *player, s *Step) error {
 	if s.Words[0] != "fire" {
 		return fmt.Errorf("what is reset is the fire")
 	}
-	return p.bench.seen.call(ctx, http.MethodPost, "/v1/fire/reset", nil)
+	_, err := p.bench.seen.ask(ctx, http.MethodPost, "/v1/fire/reset", nil)
+	return err
 }
 
 func doUnplug(_ context.Context, p *player, s *Step) error {

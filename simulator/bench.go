@@ -131,6 +131,7 @@ func (b *Bench) build() (err error) {
 			}
 			b.facts.add(Fact{Kind: "record", Name: string(r.Event.Kind), State: state})
 		},
+		Recipients: Recipients(), OnReport: b.seeReport,
 	})
 	if err := b.listen(); err != nil {
 		return err

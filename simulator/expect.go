@@ -35,10 +35,14 @@ func expect(ctx context.Context, p *player, s *Step) error {
 		return p.expectNamed(ctx, s, deadline, "alarm", Alarms())
 	case "device":
 		return p.expectDevice(ctx, s, deadline)
+	case "call":
+		return p.expectCall(ctx, s, deadline)
+	case "car":
+		return p.expectCar(ctx, s, deadline)
 	case "records":
 		return p.expectRecords(ctx, s, deadline)
 	case "report":
-		return &errNotAvailable{"reports to recipients come with the decisions issue"}
+		return p.expectReport(ctx, s, deadline)
 	}
 	return fmt.Errorf("nothing can be expected of %q", s.Words[0])
 }
@@ -47,7 +51,7 @@ func expect(ctx context.Context, p *player, s *Step) error {
 func Alarms() []string {
 	return []string{
 		"fire", "tailgating", "device-gone", "queue-50", "queue-80", "queue-95",
-		"cache-stale", "cache-tampered", "clock", "moved", "guard-unanswered",
+		"cache-stale", "cache-tampered", "clock", "moved", "guard-unanswered", "unrecorded", "policy-refused",
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // platform, or on the control socket.
 type Fact struct {
 	At      time.Time `json:"at"`
-	Kind    string    `json:"kind"` // verdict, release, gate, spoken, screen, alarm, device, record, note, passage, agent, stimulus
+	Kind    string    `json:"kind"` // verdict, release, gate, spoken, screen, alarm, device, record, report, note, passage, agent, stimulus
 	Name    string    `json:"name,omitempty"`
 	State   string    `json:"state,omitempty"`
 	Outcome string    `json:"outcome,omitempty"`

@@ -79,6 +79,12 @@ func (b *Bench) configure() error {
 	fmt.Fprintf(&c, "platform:\n  urls: [%s]\n  ca: %s\n  certificate: %s\n  key: %s\n  statement_keys: [%s]\n",
 		b.url, files.CA, files.Certificate, files.Key, files.StatementKey)
 	fmt.Fprintf(&c, "records: {recipient: %s}\nscreen: {listen: %q}\ncontrol: control.sock\n", recipient, b.o.Screen)
+	for i, name := range Recipients() {
+		if i == 0 {
+			c.WriteString("reports:\n")
+		}
+		fmt.Fprintf(&c, "  - name: %s\n", name)
+	}
 	if b.o.Front != Memory {
 		fmt.Fprintf(&c, "clock: unix:%s\n", b.socket("clock"))
 	}
@@ -87,6 +93,10 @@ func (b *Bench) configure() error {
 		if b.o.Settle > 0 {
 			fmt.Fprintf(&c, "  settle: %v\n", b.o.Settle)
 		}
+	}
+	c.WriteString("codes:\n  personal: [\"https://code.sentinel.example/p/\", \"https://app.sentinel.example/open?code=*\"]\n  issuers:\n")
+	for _, issuer := range benchIssuers {
+		fmt.Fprintf(&c, "    %s: [\"https://code.%s.example/p/\"]\n", issuer, issuer)
 	}
 	c.WriteString("devices:\n")
 	for _, d := range b.devices {
@@ -108,6 +118,9 @@ func (b *Bench) policyFile() (string, error) {
 		for i, l := range lines {
 			if strings.HasPrefix(l, "guard:") {
 				lines[i] = "guard: " + b.o.Guard
+			}
+			if strings.HasPrefix(l, "phone:") {
+				lines[i] = "phone: 021-00000000"
 			}
 		}
 		data = []byte(strings.Join(lines, "\n"))

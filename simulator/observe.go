@@ -2,9 +2,11 @@ package simulator
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -99,7 +101,7 @@ func (o *observer) see(h agent.Happening) {
 		o.facts.add(Fact{Kind: "device", Name: h.Device, State: h.State})
 	case "alarm":
 		o.facts.add(Fact{Kind: "alarm", Name: h.Name, State: h.State})
-	case "note", "passage", "mode":
+	case "note", "passage", "mode", "call", "vehicle":
 		o.facts.add(Fact{Kind: h.Type, Name: h.Name, State: h.State, Mode: string(h.Mode)})
 	}
 }
@@ -107,30 +109,35 @@ func (o *observer) see(h agent.Happening) {
 // status asks the agent how it is.
 func (o *observer) status(ctx context.Context) (agent.Status, error) {
 	var s agent.Status
-	err := o.call(ctx, http.MethodGet, "/v1/status", &s)
+	answer, err := o.ask(ctx, http.MethodGet, "/v1/status", nil)
+	if err == nil {
+		err = json.Unmarshal(answer, &s)
+	}
 	return s, err
 }
 
-// call makes one request on the control socket; a refusal is its text.
-func (o *observer) call(ctx context.Context, method, path string, into *agent.Status) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+// ask makes one request on the control socket and returns the answer; a
+// refusal is an error with its text.
+func (o *observer) ask(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://sentinel"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://sentinel"+path, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := o.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("the agent does not answer: %w", err)
+		return nil, fmt.Errorf("the agent does not answer: %w", err)
 	}
 	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("the agent does not answer: %w", err)
+	}
 	if resp.StatusCode != http.StatusOK {
 		var refusal struct{ Error string }
-		_ = json.NewDecoder(resp.Body).Decode(&refusal)
-		return fmt.Errorf("the agent refuses: %s", refusal.Error)
+		_ = json.Unmarshal(answer, &refusal)
+		return nil, fmt.Errorf("the agent refuses: %s", refusal.Error)
 	}
-	if into == nil {
-		return nil
-	}
-	return json.NewDecoder(resp.Body).Decode(into)
+	return answer, nil
 }

@@ -64,6 +64,7 @@ type player struct {
 	told int       // how much of the log has been told
 
 	people []backend.Person // made before the bench was
+	group  string           // of the last car
 }
 
 func (p *player) play(ctx context.Context) error {
@@ -78,6 +79,10 @@ func (p *player) play(ctx context.Context) error {
 	return nil
 }
 
+// reaction is how long a person takes at least from what he sees to what he
+// does.
+const reaction = 20 * time.Millisecond
+
 func (p *player) step(ctx context.Context, s *Step) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -89,6 +94,11 @@ func (p *player) step(ctx context.Context, s *Step) error {
 		return err
 	}
 	if s.stimulus() {
+		// Nobody is quicker than this, and a lane that has just told a verdict is
+		// still busy for a moment.
+		if err := sleep(ctx, reaction); err != nil {
+			return err
+		}
 		p.mark, p.at = p.bench.facts.mark(), time.Now()
 		p.say("▶ " + s.Text)
 	}

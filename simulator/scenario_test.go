@@ -24,7 +24,7 @@ var scenarioDate = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
 // needsProcess are the scenarios that kill the agent: in memory they must say
 // that they are not available. A test that is left out is named here, and run
 // on the pty front by TestScenariosOnPTY.
-var needsProcess = []string{"fire-outlives-a-restart", "killed-after-the-verdict", "power-cut"}
+var needsProcess = []string{"fire-outlives-a-restart", "killed-after-the-verdict", "power-cut", "report-after-a-kill"}
 
 func scenarios(t *testing.T) []*simulator.Scenario {
 	t.Helper()
@@ -146,7 +146,9 @@ func TestControlsFail(t *testing.T) {
 		{"a person that is not there", head + "scan person nobody", simulator.Failed},
 		{"a verb of a later part", head + "guard confirm wang", simulator.NotAvailable},
 		{"a disk that cannot be filled here", head + "fill disk", simulator.NotAvailable},
-		{"an expectation of a later part", head + "scan person wang\nexpect report delivered recipient=cdc", simulator.NotAvailable},
+		{"a report of somebody who was let in", head + "scan person wang\nexpect report delivered recipient=cdc within=1s", simulator.Failed},
+		{"a recipient that nobody knows", head + "scan person wang\nexpect report delivered recipient=moon", simulator.Failed},
+		{"a report to nobody", head + "scan person wang\nexpect report delivered", simulator.Failed},
 		{"a device that the profile has not", "profile desk\n" + head + "unplug gate", simulator.NotAvailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -30,6 +30,7 @@ const (
 	OtherPaper    Kind = "other-paper"    // birth certificate, travel permit, …: likewise
 	VenueCode     Kind = "venue-code"     // 场所码, held up by mistake
 	UnknownText   Kind = "unknown"        // anything else
+	Plate         Kind = "plate"          // of a vehicle; never presented, only sealed
 )
 
 // Online reports whether the platform can be asked about credentials of kind k.
@@ -88,6 +89,9 @@ func (c Credential) String() string {
 	}
 	return string(c.Kind)
 }
+
+// MarshalText keeps a log of JSON from printing the value.
+func (c Credential) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // GoString keeps %#v from printing the value.
 func (c Credential) GoString() string { return c.String() }
@@ -197,13 +201,14 @@ const (
 	Unchecked Check = "unchecked"
 )
 
-// Staff is what a guard has vouched for. Only a person sets it.
+// Staff is what a guard says of the visitor. Only a person sets it.
 type Staff string
 
-// What a guard vouches for; the empty one counts as StaffNone.
+// What a guard says; the empty one counts as StaffNone.
 const (
 	StaffNone     Staff = "none"
 	StaffIdentity Staff = "identity" // he has compared the person with a document
+	StaffRefuses  Staff = "refuses"  // he lets this person not in
 )
 
 // Evidence is all that is known when a verdict is made.

@@ -46,6 +46,7 @@ type Person struct {
 	Ref           string
 	Name          string
 	Number        string // of the identity card
+	Passport      string // what a guard is shown instead; the platform does not know it
 	Colour        checkin.Colour
 	NAT           checkin.Result
 	Sampled       time.Time

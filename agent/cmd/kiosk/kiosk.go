@@ -29,7 +29,6 @@ import (
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/agent/clock"
 	"github.com/digital-sentinel/sentinel/agent/credential"
-	"github.com/digital-sentinel/sentinel/agent/policy"
 	"github.com/digital-sentinel/sentinel/agent/queue"
 	"github.com/digital-sentinel/sentinel/agent/screen"
 	"github.com/digital-sentinel/sentinel/agent/signed"
@@ -55,21 +54,25 @@ type Kiosk struct {
 	// closes them.
 	Control, Screen net.Listener
 
-	client *backend.Client
-	queue  *queue.Queue
-	page   *screen.Server
-	env    Env
+	client  *backend.Client
+	reports map[string]*backend.Client // by recipient
+	queue   *queue.Queue
+	page    *screen.Server
+	env     Env
 }
 
 // New puts the kiosk of c together. It opens the queue and no device yet.
 // Errors name the file or key that is to be mended.
 func New(c *configs.Config, env Env) (*Kiosk, error) {
 	k := &Kiosk{env: env}
-	p, err := LoadPolicy(c.Policy)
+	p, refused, err := keptPolicy(c, env.Log)
 	if err != nil {
 		return nil, err
 	}
 	if k.client, err = Client(c, env); err != nil {
+		return nil, err
+	}
+	if k.reports, err = reporters(c, env); err != nil {
 		return nil, err
 	}
 	recipient, err := Recipient(c)
@@ -78,6 +81,7 @@ func New(c *configs.Config, env Env) (*Kiosk, error) {
 	}
 	k.queue, err = queue.Open(queue.Opts{
 		Dir: c.State, Device: c.Device, Recipient: recipient, Max: c.Records.Max,
+		Recipients: c.Recipients(),
 	})
 	if err != nil {
 		return nil, err
@@ -85,7 +89,11 @@ func New(c *configs.Config, env Env) (*Kiosk, error) {
 	k.page = screen.New(screen.Opts{
 		Venue: c.Venue.Name, VenueEn: c.Venue.NameEn, Address: c.Venue.Address, Direction: c.Direction,
 	})
-	k.Agent, err = agent.New(k.opts(c, p))
+	o := k.opts(c, p)
+	if refused != nil {
+		o.Alarms = []string{"policy-refused"}
+	}
+	k.Agent, err = agent.New(o)
 	if err != nil {
 		_ = k.queue.Close()
 		return nil, err
@@ -108,16 +116,10 @@ func (k *Kiosk) Run(ctx context.Context) error {
 	stop()
 	servers.Wait()
 	k.client.Close()
-	return errors.Join(err, k.queue.Close())
-}
-
-// LoadPolicy reads and checks a policy file.
-func LoadPolicy(path string) (*checkin.Policy, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
+	for _, client := range k.reports {
+		client.Close()
 	}
-	return policy.Parse(data, path)
+	return errors.Join(err, k.queue.Close())
 }
 
 // Recipient reads the authority's public key.
@@ -190,10 +192,13 @@ func (k *Kiosk) opts(c *configs.Config, p *checkin.Policy) agent.Opts {
 		Timing: agent.Timing{
 			Window: time.Duration(c.Timing.Window), Closer: time.Duration(c.Timing.Closer),
 			Repeat: time.Duration(c.Timing.Repeat), Show: time.Duration(c.Timing.Show),
+			Call: time.Duration(c.Timing.Call), HostWait: time.Duration(c.Timing.HostWait),
+			WarmUp:  time.Duration(c.Timing.WarmUp),
 			Release: time.Duration(c.Gate.Release), Settle: time.Duration(c.Gate.Settle),
 		},
 		Verifier: ladder, Queue: k.queue, Screen: k.page, Clock: k.env.Clock, Log: k.env.Log,
 		Drain:     func(ctx context.Context) error { return k.queue.Drain(ctx, k.client.Deliver) },
+		Reports:   k.reportLoops(),
 		Heartbeat: func(ctx context.Context, s agent.Status) error { return k.client.Heartbeat(ctx, health(&s)) },
 	}
 }

@@ -1,0 +1,426 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/credential"
+)
+
+// desk is the assisted lane: where a guard helps whom the kiosk could not let
+// in, and opens with a reason. What he says goes through the same policy, the
+// same record and the same gate as a visitor's own credential; only the
+// override goes past the policy, and it is recorded all the same.
+type desk struct {
+	a     *Agent
+	calls sync.WaitGroup
+
+	mu     sync.Mutex
+	open   []helpCase // oldest first
+	ringer chan struct{}
+	owed   []checkin.Event // overrides that could not be written yet
+}
+
+// helpCase is a visitor who was not let in and may turn to a guard.
+type helpCase struct {
+	visit  string
+	cred   checkin.Credential
+	reason checkin.Reason
+	at     time.Time
+}
+
+// Word is what a guard says, on the control socket.
+type Word struct {
+	// Action is confirm (he has compared the person with a document), open (let
+	// somebody in whatever is known: needs Reason), or refuse.
+	Action string `json:"action"`
+	// Visit is the UUID of the visit it is about. Empty: the newest one that
+	// waits.
+	Visit string `json:"visit,omitempty"`
+	// Document is what the guard has looked at, if it is not what the visitor
+	// presented himself.
+	Document *Document `json:"document,omitempty"`
+	// Answers are what the visitor said to the policy's questions, by id.
+	Answers map[string]bool `json:"answers,omitempty"`
+	// Reason of an open: one of the policy's overrides.
+	Reason string `json:"reason,omitempty"`
+	// Operator is the guard's id, for the record. Not his name.
+	Operator string `json:"operator,omitempty"`
+}
+
+// Document is a document that a guard has in his hand.
+type Document struct {
+	Kind   checkin.Kind `json:"kind"`
+	Number string       `json:"number"`
+	Name   string       `json:"name,omitempty"`
+}
+
+// WordAnswer is what came of a Word.
+type WordAnswer struct {
+	Visit   string          `json:"visit"` // UUID of the record
+	Outcome checkin.Outcome `json:"outcome"`
+	Reason  checkin.Reason  `json:"reason"`
+}
+
+// word is a guard's word on its way through the lane.
+type word struct {
+	Word
+	answers checkin.Check
+}
+
+// staff is the word as the policy reads it.
+func (w *word) staff() checkin.Staff {
+	if w.Action == "refuse" {
+		return checkin.StaffRefuses
+	}
+	return checkin.StaffIdentity
+}
+
+// Limits of the desk: a guard at a busy door has a handful of people before
+// him, and who was not helped in some minutes has gone.
+const (
+	maxCases = 16
+	caseLife = 5 * time.Minute
+	maxOwed  = 1000
+)
+
+func newDesk(a *Agent) *desk { return &desk{a: a} }
+
+// add remembers a visitor who was not let in.
+func (d *desk) add(visit string, p presented, v checkin.Verdict) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.expire()
+	if len(d.open) == maxCases {
+		d.open = slices.Delete(d.open, 0, 1)
+	}
+	d.open = append(d.open, helpCase{visit, p.cred, v.Reason, time.Now()})
+}
+
+// Guard carries out a guard's word and returns what came of it. It waits for
+// whoever is being examined.
+func (a *Agent) Guard(ctx context.Context, w Word) (WordAnswer, error) {
+	w.Operator = strings.TrimSpace(w.Operator)
+	if err := w.check(a.o.Policy); err != nil {
+		return WordAnswer{}, err
+	}
+	a.desk.answered()
+	p, err := a.desk.presented(w)
+	if err != nil {
+		return WordAnswer{}, err
+	}
+	if err := a.lane.take(ctx); err != nil {
+		return WordAnswer{}, fmt.Errorf("somebody is still being examined; try again: %w", err)
+	}
+	type result struct {
+		answer WordAnswer
+		err    error
+	}
+	done := make(chan result, 1)
+	a.lane.in <- func(ctx context.Context) {
+		answer, err := a.lane.assisted(ctx, p)
+		done <- result{answer, err}
+	}
+	select {
+	case r := <-done:
+		if r.err == nil {
+			a.desk.close(p.after)
+		}
+		return r.answer, r.err
+	case <-ctx.Done():
+		return WordAnswer{}, ctx.Err()
+	}
+}
+
+// assisted carries out what a guard said of p. The lane is taken.
+func (l *lane) assisted(ctx context.Context, p presented) (WordAnswer, error) {
+	if p.word.Action == "open" {
+		return l.override(ctx, p)
+	}
+	e, reading := l.examine(ctx, p)
+	v := checkin.Decide(l.a.o.Policy, l.a.o.Class, &e)
+	visit, err := l.conclude(ctx, p, v, &e, reading)
+	return WordAnswer{visit, v.Outcome, v.Reason}, err
+}
+
+// override opens on a guard's word alone. It is written down first; if that
+// cannot be done it is kept in memory with an alarm, and written before
+// anything else: a person who opens is not stopped by a full disk.
+func (l *lane) override(ctx context.Context, p presented) (WordAnswer, error) {
+	event := l.event(checkin.KindOverride)
+	event.Visit, event.Operator, event.Override = p.after, p.word.Operator, p.word.Reason
+	answer := WordAnswer{event.UUID, checkin.Granted, checkin.Exempt}
+	if l.a.configured(Gate) {
+		if err := l.a.gate.free(ctx); err != nil {
+			return answer, errStopping
+		}
+		if _, gate := l.a.find(Gate); gate == nil || l.a.gate.burning() || l.a.halted.Load() {
+			return answer, errors.New("the gate cannot be commanded now (gone, halted, or open for a fire): open it by hand")
+		}
+	}
+	if err := l.put(ctx, event, nil); err != nil {
+		l.a.desk.owe(event, err)
+	}
+	l.a.hub.emit(Happening{
+		Type: "verdict", Visit: event.UUID, Outcome: answer.Outcome, Reason: answer.Reason,
+		Mode: checkin.ModeAssisted, Name: event.Override, TookMicros: time.Since(p.at).Microseconds(),
+	})
+	return answer, l.act(ctx, event.UUID, p, checkin.Verdict{
+		Outcome: answer.Outcome, Reason: answer.Reason, Mode: checkin.ModeAssisted,
+	})
+}
+
+//
+
+// check refuses a word that says nothing, or too much.
+func (w *Word) check(p *checkin.Policy) error {
+	if len(w.Operator) > 64 || strings.ContainsFunc(w.Operator, func(r rune) bool { return r < ' ' || r == 0x7F }) {
+		return errors.New("operator is an id of at most 64 characters")
+	}
+	switch w.Action {
+	case "confirm", "refuse":
+	case "open":
+		if !slices.Contains(p.Overrides, w.Reason) {
+			return fmt.Errorf("%q is no reason to open; this policy has %s", w.Reason, strings.Join(p.Overrides, ", "))
+		}
+	default:
+		return fmt.Errorf("%q is nothing a guard does: confirm, open or refuse", w.Action)
+	}
+	for id := range w.Answers {
+		if !slices.ContainsFunc(p.Questions, func(q checkin.Question) bool { return q.ID == id }) {
+			return fmt.Errorf("%q is no question of this policy", id)
+		}
+	}
+	return nil
+}
+
+// judge says what answers amount to: passed if every question was answered as
+// it should be, failed if one was not; else the questions were not asked.
+func judge(questions []checkin.Question, answers map[string]bool) checkin.Check {
+	given := 0
+	for _, q := range questions {
+		answer, ok := answers[q.ID]
+		switch {
+		case ok && answer != q.Good:
+			return checkin.Failed
+		case ok:
+			given++
+		}
+	}
+	if given == 0 || given < len(questions) {
+		return checkin.Unchecked
+	}
+	return checkin.Passed
+}
+
+// presented is whom a word is about: who waits, or who holds the document.
+func (d *desk) presented(w Word) (presented, error) {
+	p := presented{device: "guard", at: time.Now(), word: &word{w, judge(d.a.o.Policy.Questions, w.Answers)}}
+	c, waits := d.find(w.Visit)
+	if waits {
+		p.after, p.cred = c.visit, c.cred
+	}
+	switch {
+	case w.Document != nil:
+		var today time.Time
+		if d.a.o.Clock.Believable() {
+			today = d.a.o.Clock.Now()
+		}
+		p.cred = credential.FromDocument(w.Document.Kind, w.Document.Number, w.Document.Name, today)
+		if p.cred.Fault == checkin.CredentialInvalid {
+			return p, errors.New("the document's number does not check out: type it again")
+		}
+	case w.Visit != "" && !waits:
+		return p, errors.New("that visitor does not wait any more; lay down the document or let him present again")
+	case !waits && w.Action != "open":
+		return p, errors.New("nobody waits for a guard: say which document you have looked at")
+	}
+	return p, nil
+}
+
+// find returns the case of a visit, or the newest if visit is empty.
+func (d *desk) find(visit string) (helpCase, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.expire()
+	for i := len(d.open) - 1; i >= 0; i-- {
+		if visit == "" || d.open[i].visit == visit {
+			return d.open[i], true
+		}
+	}
+	return helpCase{}, false
+}
+
+// expire forgets who has waited too long. The caller holds d.mu.
+func (d *desk) expire() {
+	d.open = slices.DeleteFunc(d.open, func(c helpCase) bool { return time.Since(c.at) > caseLife })
+}
+
+func (d *desk) close(visit string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open = slices.DeleteFunc(d.open, func(c helpCase) bool { return c.visit == visit })
+}
+
+// cases lists who waits, without saying who they are.
+func (d *desk) cases() []CaseStatus {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.expire()
+	list := []CaseStatus{}
+	for _, c := range d.open {
+		list = append(list, CaseStatus{c.visit, c.cred.String(), checkin.MaskName(c.cred.Name), c.reason, int(time.Since(c.at).Seconds())})
+	}
+	return list
+}
+
+// owe keeps an override that could not be written.
+func (d *desk) owe(e checkin.Event, err error) {
+	d.a.o.Log.Error("recording an override: kept in memory", "err", err)
+	d.a.hub.raise("unrecorded")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.owed) < maxOwed {
+		d.owed = append(d.owed, e)
+	}
+}
+
+// settle writes what is owed, oldest first.
+func (d *desk) settle(ctx context.Context) error {
+	for {
+		d.mu.Lock()
+		if len(d.owed) == 0 {
+			d.mu.Unlock()
+			return nil
+		}
+		e := d.owed[0]
+		d.mu.Unlock()
+		if err := d.a.lane.put1(ctx, e, nil); err != nil {
+			return err
+		}
+		d.mu.Lock()
+		d.owed = d.owed[1:]
+		left := len(d.owed)
+		d.mu.Unlock()
+		if left == 0 {
+			d.a.hub.clear("unrecorded")
+		}
+	}
+}
+
+// ring calls a guard for the visitor of visit, unless one is being called
+// already. A call that nobody answers is recorded, and raises an alarm.
+func (d *desk) ring(ctx context.Context, visit string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ringer != nil {
+		return
+	}
+	answer := make(chan struct{})
+	d.ringer = answer
+	began := time.Now()
+	d.a.hub.emit(Happening{Type: "call", Visit: visit, State: "ringing"})
+	d.calls.Go(func() {
+		over := pauseOr(ctx, d.a.o.Timing.Call, answer)
+		d.mu.Lock()
+		d.ringer = nil
+		d.mu.Unlock()
+		d.called(visit, over == errAnswered, time.Since(began))
+	})
+}
+
+// called writes down what became of a call.
+func (d *desk) called(visit string, answered bool, waited time.Duration) {
+	state := "answered"
+	if !answered {
+		state = "unanswered"
+		d.a.o.Log.Warn("nobody answered the call for a guard", "waited", waited)
+		d.a.hub.raise("guard-unanswered")
+	}
+	e := d.a.lane.event(checkin.KindCall)
+	e.Visit, e.Answered, e.Waited = visit, answered, waited.Milliseconds()
+	if err := d.a.lane.put(context.Background(), e, nil); err != nil {
+		d.a.o.Log.Error("recording a call", "err", err)
+	}
+	d.a.hub.emit(Happening{Type: "call", Visit: visit, State: state})
+}
+
+// answered says that a guard is there.
+func (d *desk) answered() {
+	d.a.hub.clear("guard-unanswered")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ringer != nil {
+		close(d.ringer)
+		d.ringer = nil
+	}
+}
+
+// wait waits for the calls that are still ringing.
+func (d *desk) wait() { d.calls.Wait() }
+
+var errAnswered = errors.New("answered")
+
+// pauseOr waits for d, for ctx, or for answer; which one, it returns.
+func pauseOr(ctx context.Context, d time.Duration, answer <-chan struct{}) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-answer:
+		return errAnswered
+	case <-t.C:
+		return nil
+	}
+}
+
+// awaitHost asks the platform every few seconds whether the visitor's host has
+// answered, until he has, the time is over, or somebody else comes to the
+// lane: a release that comes late must never let the wrong person in.
+func (l *lane) awaitHost(ctx context.Context, visit string, p presented) {
+	ctx, cancel := context.WithTimeout(ctx, l.a.o.Timing.HostWait)
+	l.mu.Lock()
+	l.pending = cancel
+	l.mu.Unlock()
+	l.a.desk.calls.Go(func() {
+		defer cancel()
+		for pause(ctx, l.a.o.Timing.HostPoll) == nil {
+			if l.hostAnswered(ctx, p) {
+				p.after = visit
+				l.again(ctx, p)
+				return
+			}
+		}
+	})
+}
+
+// hostAnswered reports whether the verdict would be another one now.
+func (l *lane) hostAnswered(ctx context.Context, p presented) bool {
+	e := checkin.Evidence{Credential: p.cred, Temperature: checkin.Normal}
+	e.Status, e.Why = l.a.o.Verifier.Verify(ctx, p.cred)
+	l.stamp(&e)
+	return e.Status.Known && checkin.Decide(l.a.o.Policy, l.a.o.Class, &e).Reason != checkin.NeedsHost
+}
+
+// again examines a visitor once more, if nobody has come meanwhile.
+func (l *lane) again(ctx context.Context, p presented) {
+	l.mu.Lock()
+	mine := !l.busy && ctx.Err() == nil
+	if mine {
+		l.pending = nil
+		l.take1()
+	}
+	l.mu.Unlock()
+	if mine {
+		p.at = time.Now()
+		l.a.desk.close(p.after)
+		l.in <- func(ctx context.Context) { l.visit(ctx, p) }
+	}
+}
