@@ -26,7 +26,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(benchCommand(), playCommand(), visitsCommand(), winterCommand())
+	root.AddCommand(benchCommand(), playCommand(), visitsCommand(), winterCommand(), replayCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		var code exitCode
 		if errors.As(err, &code) {

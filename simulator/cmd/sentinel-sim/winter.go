@@ -30,7 +30,7 @@ through the cold, and stands before the sensor some seconds after entering; his
 forehead goes from rest in one air to rest in the next as things do that cool.
 These are its numbers, and where they are from:
 
-` + assumptions(simulator.WinterAssumptions()) + `
+` + assumptions(simulator.WinterAssumptions(), true) + `
 What it shows is how the methods differ on the same people, not how many a real
 door would stop.`,
 		Example: "  sentinel-sim winter\n  sentinel-sim winter --people 100000 --fever-share 0.005 --seed 7",
@@ -71,12 +71,16 @@ func indented(out io.Writer) *json.Encoder {
 	return e
 }
 
-// assumptions lays out what a model stands on.
-func assumptions(list []simulator.Assumption) string {
+// assumptions lays out what a model stands on, and from where that is.
+func assumptions(list []simulator.Assumption, from bool) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, a := range list {
-		fmt.Fprintf(w, "  %s\t%s\t%s\n", a.Of, a.Is, a.From)
+		if from {
+			fmt.Fprintf(w, "  %s\t%s\t%s\n", a.Of, a.Is, a.From)
+			continue
+		}
+		fmt.Fprintf(w, "  %s\t%s\n", a.Of, a.Is)
 	}
 	_ = w.Flush() // a builder takes everything
 	return text.String()
