@@ -78,11 +78,9 @@ func (d *Dev) exchange1(ctx context.Context, command uint16, limit time.Duration
 // settle waits until the line is quiet, and not for ever on one that never is:
 // another device, or a wrong speed.
 func (d *Dev) settle(ctx context.Context) error {
-	within, cancel := context.WithTimeout(ctx, babbleLimit+d.slow)
-	defer cancel()
-	_, err := wire.Drain(within, d.line, quiet)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return errors.New("sdt: the line never falls quiet")
+	_, err := wire.Drain(ctx, d.line, quiet, babbleLimit+d.slow)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, hal.ErrGone) {
+		return fmt.Errorf("sdt: %w", err)
 	}
 	return lost(err)
 }

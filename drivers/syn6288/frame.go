@@ -157,12 +157,7 @@ func (d *Dev) send(ctx context.Context, cmd byte, data []byte) error {
 // quiet waits until the next frame may go out, and not for ever on a line that
 // never falls quiet (a wrong baud rate, another device).
 func (d *Dev) quiet(ctx context.Context) error {
-	within, cancel := context.WithTimeout(ctx, quietLimit)
-	defer cancel()
-	_, err := wire.Drain(within, d.line, max(time.Until(d.ready), frameGap))
-	if within.Err() != nil && ctx.Err() == nil && !errors.Is(err, hal.ErrGone) {
-		return errors.New("the line never falls quiet")
-	}
+	_, err := wire.Drain(ctx, d.line, max(time.Until(d.ready), frameGap), quietLimit)
 	return err
 }
 

@@ -71,9 +71,13 @@ func Write(ctx context.Context, l Line, p []byte, limit time.Duration) error {
 }
 
 // Drain throws away what is waiting on the line, until it has been quiet for
-// the given time. It returns how many bytes there were.
-func Drain(ctx context.Context, l Line, quiet time.Duration) (int, error) {
+// the given time. It returns how many bytes there were. A line that does not
+// fall quiet within limit (another device, a wrong speed) is an error, and not
+// gone.
+func Drain(ctx context.Context, l Line, quiet, limit time.Duration) (int, error) {
 	var buf [512]byte
+	defer clear(buf[:]) // it may have been somebody's record
+	end := time.Now().Add(limit)
 	for total := 0; ; {
 		n, err := Read(ctx, l, buf[:], quiet)
 		if errors.Is(err, ErrTimeout) {
@@ -82,13 +86,16 @@ func Drain(ctx context.Context, l Line, quiet time.Duration) (int, error) {
 		if err != nil {
 			return total, err
 		}
-		if total += n; total > 1<<20 {
-			return total, errors.New("line never falls quiet")
+		if total += n; total > maxDrain || time.Now().After(end) {
+			return total, errors.New("the line never falls quiet")
 		}
 	}
 }
 
 //
+
+// maxDrain bounds what is thrown away where no time passes.
+const maxDrain = 1 << 20
 
 // within runs op with a deadline that is limit away and that the end of ctx
 // brings forward.

@@ -118,7 +118,7 @@ func TestAnEndedContextTouchesNothing(t *testing.T) {
 	for name, err := range map[string]error{
 		"Read":  second(wire.Read(ctx, l, make([]byte, 1), time.Second)),
 		"Write": wire.Write(ctx, l, []byte("x"), time.Second),
-		"Drain": second(wire.Drain(ctx, l, time.Second)),
+		"Drain": second(wire.Drain(ctx, l, time.Second, time.Minute)),
 	} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s() = %v, want context.Canceled", name, err)
@@ -137,7 +137,7 @@ func TestALostLine(t *testing.T) {
 		for call, err := range map[string]error{
 			"Read":  second(wire.Read(t.Context(), l, make([]byte, 8), time.Second)),
 			"Write": wire.Write(t.Context(), l, []byte("x"), time.Second),
-			"Drain": second(wire.Drain(t.Context(), l, time.Second)),
+			"Drain": second(wire.Drain(t.Context(), l, time.Second, time.Minute)),
 		} {
 			if !errors.Is(err, hal.ErrGone) || !errors.Is(err, unplugged) {
 				t.Errorf("%s() of a line %s = %v, want hal.ErrGone and its cause", call, name, err)
@@ -215,7 +215,7 @@ func TestDrain(t *testing.T) {
 					}
 				}()
 				start := time.Now()
-				n, err := wire.Drain(t.Context(), near, 100*time.Millisecond)
+				n, err := wire.Drain(t.Context(), near, 100*time.Millisecond, time.Minute)
 				if took := time.Since(start); n != tt.want || err != nil || took != tt.took {
 					t.Errorf("Drain() = %d, %v after %v, want %d after %v", n, err, took, tt.want, tt.took)
 				}
@@ -226,10 +226,26 @@ func TestDrain(t *testing.T) {
 
 // TestALineThatNeverFallsQuiet is given up after a megabyte, and is not gone.
 func TestALineThatNeverFallsQuiet(t *testing.T) {
-	n, err := wire.Drain(t.Context(), babbler{}, time.Second)
+	n, err := wire.Drain(t.Context(), babbler{}, time.Second, time.Hour)
 	if err == nil || errors.Is(err, hal.ErrGone) || n <= 1<<20 || n > 1<<20+512 {
 		t.Errorf("Drain() = %d, %v, want an error after 1 MB", n, err)
 	}
+}
+
+// TestALineThatBabblesIsGivenUpInTime: a slow babbler never says a megabyte.
+func TestALineThatBabblesIsGivenUpInTime(t *testing.T) {
+	lines(t, func(t *testing.T, near, far net.Conn) {
+		go func() {
+			for _, err := far.Write([]byte{0}); err == nil; _, err = far.Write([]byte{0}) {
+				time.Sleep(50 * time.Millisecond)
+			}
+		}()
+		start := time.Now()
+		_, err := wire.Drain(t.Context(), near, 100*time.Millisecond, 2*time.Second)
+		if took := time.Since(start); err == nil || errors.Is(err, hal.ErrGone) || took > 2100*time.Millisecond {
+			t.Errorf("Drain() = %v after %v, want an error after two seconds", err, took)
+		}
+	})
 }
 
 func second(_ int, err error) error { return err }
