@@ -329,8 +329,10 @@ func (r *rig) part(name string, role agent.Role, dev func() conn.Resource) agent
 	}}
 }
 
-func (r *rig) start() {
-	a, err := agent.New(agent.Opts{
+func (r *rig) start() { r.startWith(r.opts()) }
+
+func (r *rig) opts() agent.Opts {
+	return agent.Opts{
 		Device: "kiosk-1", Lane: "1", Direction: "in", Venue: "v1", Class: "office",
 		StateDir: r.t.TempDir(), Policy: r.policy, Timing: r.timing, Patterns: credential.DefaultPatterns(),
 		Parts: []agent.Part{
@@ -341,7 +343,11 @@ func (r *rig) start() {
 		},
 		Verifier: r.ask, Queue: r.queue,
 		Clock: &clock.Clock{Wall: time.Now, Boot: func() time.Duration { return time.Since(r.story.start) }, BootID: "boot"},
-	})
+	}
+}
+
+func (r *rig) startWith(o agent.Opts) {
+	a, err := agent.New(o)
 	if err != nil {
 		r.t.Fatal(err)
 	}
