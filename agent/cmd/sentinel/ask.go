@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -141,11 +142,29 @@ func (c *command) printQueue(q *queue.Stats) {
 	if q.LastError != "" {
 		c.printf("  last: %s; next try %s\n", q.LastError, q.NextTry.Format(time.TimeOnly))
 	}
+	for _, name := range slices.Sorted(maps.Keys(q.Reports)) {
+		c.printOutbox(name, q.Reports[name])
+	}
+}
+
+func (c *command) printOutbox(name string, o queue.Outbox) {
+	c.printf("reports to %s: %s waiting, %s delivered, %s refused for good\n",
+		name, strconv.Itoa(o.Waiting), strconv.Itoa(o.Delivered), strconv.Itoa(o.Dead))
+	if o.Former {
+		c.printf("  %s is no recipient any more: what waits is kept until it is named again\n", name)
+	}
+	if o.Missed > 0 {
+		c.printf("  %s were not filed: the outbox was full\n", strconv.Itoa(o.Missed))
+	}
+	if o.LastError != "" {
+		c.printf("  last: %s; next try %s\n", o.LastError, o.NextTry.Format(time.TimeOnly))
+	}
 }
 
 // stoppedStatus tells what the state folder tells.
 func (c *command) stoppedStatus(config *configs.Config, asJSON bool) error {
 	stats, err := queue.Read(config.State)
+	stats.MarkFormer(config.Recipients())
 	if asJSON {
 		if jerr := printJSON(c, map[string]queue.Stats{"queue": stats}); jerr != nil {
 			return jerr
