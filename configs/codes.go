@@ -23,12 +23,13 @@ var issuer = regexp.MustCompile(`^[a-z][a-z-]{0,31}$`)
 // beginning is one of Codes, with where it stands. The defaults stand nowhere
 // in the file: theirs is the path of the key that was left out.
 type beginning struct {
+	line             int
 	path, kind, text string
 }
 
 // codes checks the beginnings of codes, each by itself and with the others.
 func (k *checker) codes(c *Codes) {
-	list := []beginning{{"codes", "signed", signedCode}}
+	list := []beginning{{k.lineOf("codes"), "codes", "signed", signedCode}}
 	for _, set := range []struct {
 		kind        string
 		given       []string
@@ -39,23 +40,14 @@ func (k *checker) codes(c *Codes) {
 		{"venue", c.Venue, "https://code.sentinel.example/v/"},
 		{"paper", c.Paper, "https://code.sentinel.example/o/"},
 	} {
+		path := "codes." + set.kind
 		if len(set.given) == 0 {
-			list = append(list, beginning{"codes." + set.kind, set.kind, set.withoutThem})
+			list = append(list, beginning{k.lineOf(path), path, set.kind, set.withoutThem})
 		}
-		list = append(list, beginnings("codes."+set.kind, set.kind, set.given)...)
+		list = append(list, k.beginnings(path, set.kind, set.given)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Issuers)) {
-		given := c.Issuers[name]
-		path, kind := "codes.issuers."+name, "issuers."+name
-		switch {
-		case !issuer.MatchString(name):
-			// Such a name would lead astray in a path.
-			k.at(k.lineOfName(name), "codes.issuers: %s is no name of an issuer: small letters and dashes, 1 to 32 of them", strconv.Quote(name))
-			path, kind = "codes.issuers", "issuers"
-		case len(given) == 0:
-			k.wrong(path, "is required: at least one beginning of a code")
-		}
-		list = append(list, beginnings(path, kind, given)...)
+		list = append(list, k.issuer(name, c.Issuers[name])...)
 	}
 	if len(list) > maxBeginnings {
 		k.wrong("codes", "there are %s beginnings of codes, and at most %s are allowed", strconv.Itoa(len(list)), strconv.Itoa(maxBeginnings))
@@ -63,7 +55,7 @@ func (k *checker) codes(c *Codes) {
 	}
 	for i, b := range list {
 		if what := wrongBeginning(b.text); what != "" {
-			k.wrong(b.path, "%s %s", strconv.Quote(b.text), what)
+			k.at(b.line, "%s: %s %s", b.path, strconv.Quote(b.text), what)
 			continue
 		}
 		k.overlaps(b, list, i)
@@ -71,10 +63,30 @@ func (k *checker) codes(c *Codes) {
 }
 
 // beginnings gives each of a list its place.
-func beginnings(path, kind string, texts []string) []beginning {
+func (k *checker) beginnings(path, kind string, texts []string) []beginning {
 	var list []beginning
 	for i, text := range texts {
-		list = append(list, beginning{fmt.Sprintf("%s[%d]", path, i), kind, text})
+		at := fmt.Sprintf("%s[%d]", path, i)
+		list = append(list, beginning{k.lineOf(at), at, kind, text})
+	}
+	return list
+}
+
+// issuer checks the name of one, and gives his beginnings their places. A name
+// that is none would lead astray in a path; the line of the name must do.
+func (k *checker) issuer(name string, texts []string) []beginning {
+	path := "codes.issuers." + name
+	if issuer.MatchString(name) {
+		if len(texts) == 0 {
+			k.wrong(path, "is required: at least one beginning of a code")
+		}
+		return k.beginnings(path, "issuers."+name, texts)
+	}
+	line := k.lineOfName(name)
+	k.at(line, "codes.issuers: %s is no name of an issuer: small letters and dashes, 1 to 32 of them", strconv.Quote(name))
+	var list []beginning
+	for _, text := range texts {
+		list = append(list, beginning{line, "codes.issuers", "issuers." + strconv.Quote(name), text})
 	}
 	return list
 }
@@ -134,9 +146,9 @@ func (k *checker) overlaps(b beginning, list []beginning, at int) {
 		switch {
 		case same && i > at: // told at the second one
 		case same:
-			k.wrong(b.path, "%s is a beginning of %s already", strconv.Quote(b.text), other.kind)
+			k.at(b.line, "%s: %s is a beginning of %s already", b.path, strconv.Quote(b.text), other.kind)
 		case b.kind != other.kind:
-			k.wrong(b.path, "%s is the start of %s, a beginning of %s", strconv.Quote(b.text), strconv.Quote(other.text), other.kind)
+			k.at(b.line, "%s: %s is the start of %s, a beginning of %s", b.path, strconv.Quote(b.text), strconv.Quote(other.text), other.kind)
 		}
 	}
 }
