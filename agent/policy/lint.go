@@ -41,13 +41,13 @@ func (f *faults) contradictions(p *checkin.Policy, rule *checkin.Rule) {
 		"asks for a temperature, but temperature is off")
 	f.refuse(len(c.Answers) > 0 && len(p.Questions) == 0, "asks for answers, but the policy has no questions")
 	f.refuse(c.NATWithin > 0 && c.NATOlder >= c.NATWithin, "no test is older than nat-older and within nat-within")
-	timed := c.NATWithin > 0 || c.NATOlder > 0
-	f.refuse(c.NATClock != "" && !timed, "nat-clock without nat-within or nat-older says nothing")
+	natTimed := c.NATWithin > 0 || c.NATOlder > 0
+	f.refuse(c.NATClock != "" && !natTimed, "nat-clock without nat-within or nat-older says nothing")
 	ageless := []checkin.Result{checkin.NoTest}
 	if c.NATClock == checkin.ByReport {
 		ageless = append(ageless, checkin.Pending) // no report yet
 	}
-	f.refuse(timed && within(c.NAT, ageless), "wants the age of a test that is not there")
+	f.refuse(natTimed && within(c.NAT, ageless), "wants the age of a test that is not there")
 	blind := within(c.Modes, []checkin.Mode{checkin.ModeNone})
 	f.refuse(blind && (asksHealth(c) || len(c.Host) > 0 || c.RegisterFirst || c.ControlList || c.CodeExpired || rule.MaxAge > 0),
 		"modes: [none] means that nothing is known, and it asks for something that must be")

@@ -63,6 +63,7 @@ func Read(data []byte, name string) (*Sheet, error) {
 	}
 	sound := len(r.problems) == 0
 	r.gaps(s.Policy, f)
+	r.shadows(s.Policy, f)
 	if sound { // or else what an example comes out as means nothing
 		s.Cases = r.examples(s.Policy, f)
 	}

@@ -240,8 +240,8 @@ rules:
 
 func TestDatedRulesThatMeet(t *testing.T) {
 	_, err := policy.Parse([]byte(head+`- {id: a, from: 2026-05-01, until: 2026-06-01, when: {colours: [green]}, max-age: 4h, outcome: granted, reason: ok}
-- {id: long, from: 2026-05-15, until: 2026-08-01, when: {colours: [green]}, max-age: 4h, outcome: granted, reason: ok}
 - {id: b, from: 2026-06-01, until: 2026-06-15, when: {colours: [green]}, max-age: 4h, outcome: granted, reason: ok}
+- {id: long, from: 2026-05-15, until: 2026-08-01, when: {colours: [green]}, max-age: 4h, outcome: granted, reason: ok}
 - {id: c, from: 2026-08-01, when: {colours: [green]}, max-age: 4h, outcome: granted, reason: ok}
 - {id: d, from: 2026-06-01, until: 2026-06-02, venues: [medical], when: {colours: [red]}, outcome: refused, reason: code-red}
 examples:
