@@ -144,9 +144,15 @@ func (a *Agent) supervise1(ctx context.Context, p *part) {
 
 // use runs what a device of p's role does by itself.
 func (a *Agent) use(ctx context.Context, p *part, dev conn.Resource) {
+	prober, probes := dev.(hal.Prober)
 	switch d := dev.(type) {
 	case hal.Scanner:
+		var probing sync.WaitGroup
+		if probes {
+			probing.Go(func() { a.probe(ctx, p, dev, prober.Probe) })
+		}
 		a.readCodes(ctx, p, d)
+		probing.Wait()
 	case hal.CardReader:
 		a.readCards(ctx, p, d)
 	case hal.Gate:
@@ -157,8 +163,8 @@ func (a *Agent) use(ctx context.Context, p *part, dev conn.Resource) {
 			return err
 		})
 	default:
-		if d, ok := dev.(hal.Prober); ok {
-			a.probe(ctx, p, dev, d.Probe)
+		if probes {
+			a.probe(ctx, p, dev, prober.Probe)
 		}
 	}
 }
@@ -183,7 +189,7 @@ func (a *Agent) readCodes(ctx context.Context, p *part, d hal.Scanner) {
 			p.report(d, err)
 			return
 		case err != nil:
-			a.o.Log.Warn("reading a code", "device", p.Name, "err", err)
+			a.complain(p, "reading a code", err)
 			_ = pause(ctx, retryFirst)
 		default:
 			a.lane.presentCode(p.Name, code)
@@ -205,11 +211,23 @@ func (a *Agent) readCards(ctx context.Context, p *part, d hal.CardReader) {
 			a.o.Log.Info("card not read", "device", p.Name, "why", unread)
 			a.lane.cardUnread()
 		case err != nil:
-			a.o.Log.Warn("reading a card", "device", p.Name, "err", err)
+			a.complain(p, "reading a card", err)
 			_ = pause(ctx, retryFirst)
 		default:
 			a.lane.presentCard(p.Name, card)
 		}
+	}
+}
+
+// complain tells what a device that is there complains of, once: a reader
+// without its licence says the same twice a second for ever.
+func (a *Agent) complain(p *part, doing string, err error) {
+	p.mu.Lock()
+	again := p.err == err.Error()
+	p.err = err.Error()
+	p.mu.Unlock()
+	if !again {
+		a.o.Log.Warn(doing, "device", p.Name, "err", err)
 	}
 }
 

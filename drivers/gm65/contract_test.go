@@ -251,3 +251,25 @@ func TestAModuleThatRefusesTheTriggerIsAnError(t *testing.T) {
 		}
 	})
 }
+
+func TestProbe(t *testing.T) {
+	for name, tt := range map[string]struct {
+		happens func(m *module)
+		gone    bool
+	}{
+		"all is well":                             {func(*module) {}, false},
+		"the power failed, the settings are lost": {func(m *module) { m.zones = shipped() }, true},
+		"the module is silent":                    {func(m *module) { m.mute = true }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, m := open(t, ModeDefault)
+				defer d.Halt()
+				m.set(func() { tt.happens(m) })
+				if err := d.Probe(t.Context()); errors.Is(err, hal.ErrGone) != tt.gone || !tt.gone && err != nil {
+					t.Errorf("Probe() = %v, want gone: %v", err, tt.gone)
+				}
+			})
+		})
+	}
+}

@@ -13,7 +13,8 @@
 //
 // Modules in USB keyboard mode (set them to serial by their manual's code),
 // pictures, the aimer's and lamp's details. Settings are not saved to flash:
-// the module forgets them with its power, and New writes them again.
+// the module forgets them with its power; Probe notices, and New writes them
+// again.
 //
 // # Wiring
 //
@@ -253,4 +254,5 @@ func (d *Dev) lost(err error) error {
 var (
 	_ conn.Resource = (*Dev)(nil)
 	_ hal.Scanner   = (*Dev)(nil)
+	_ hal.Prober    = (*Dev)(nil)
 )

@@ -97,6 +97,22 @@ func (d *Dev) ensure(ctx context.Context, zone uint16, mask, value byte) error {
 	return nil
 }
 
+// Probe implements hal.Prober: a module that is silent, or that has forgotten
+// its settings because its power failed, is gone, and is set up again when it is
+// opened the next time.
+func (d *Dev) Probe(ctx context.Context) error {
+	data, err := d.ask(ctx, typeRead, zoneMode, 1)
+	switch {
+	case errors.Is(err, wire.ErrTimeout):
+		return fmt.Errorf("gm65: the module has fallen silent: %w", hal.ErrGone)
+	case err != nil:
+		return err
+	case data[0]&0x03 != byte(d.mode)-1:
+		return fmt.Errorf("gm65: the module has forgotten its settings: %w", hal.ErrGone)
+	}
+	return nil
+}
+
 func (d *Dev) trigger(ctx context.Context) error {
 	_, err := d.ask(ctx, typeWrite, zoneTrigger, 1)
 	if errors.Is(err, wire.ErrTimeout) {
