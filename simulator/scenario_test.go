@@ -144,10 +144,11 @@ func TestControlsFail(t *testing.T) {
 		{"an alarm that is quiet", head + "scan person wang\nexpect alarm tailgating within=1s", simulator.Failed},
 		{"a device that is well", head + "scan person wang\nexpect device scanner gone within=1s", simulator.Failed},
 		{"a person that is not there", head + "scan person nobody", simulator.Failed},
-		{"a verb of a later part", head + "guard confirm wang", simulator.NotAvailable},
+		{"a verb of a later part", head + "cache publish", simulator.NotAvailable},
 		{"a disk that cannot be filled here", head + "fill disk", simulator.NotAvailable},
 		{"a report of somebody who was let in", head + "scan person wang\nexpect report delivered recipient=cdc within=1s", simulator.Failed},
 		{"a recipient that nobody knows", head + "scan person wang\nexpect report delivered recipient=moon", simulator.Failed},
+		{"a report that was not to come", "person li id=53010219200508011X colour=red nat=1h\nscan person li\nexpect verdict refused\nexpect report none", simulator.Failed},
 		{"a report to nobody", head + "scan person wang\nexpect report delivered", simulator.Failed},
 		{"a device that the profile has not", "profile desk\n" + head + "unplug gate", simulator.NotAvailable},
 	} {
