@@ -7,6 +7,7 @@ import (
 
 	"periph.io/x/conn/v3/physic"
 
+	"github.com/digital-sentinel/sentinel/agent"
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 )
 
@@ -166,20 +167,18 @@ func naive(t physic.Temperature) checkin.Band {
 	return checkin.Normal
 }
 
-// How the lane takes a temperature (agent/examine.go and the defaults of
-// agent.Timing).
+// How the lane takes a temperature (agent/examine.go).
 const (
 	takeAgain  = 250 * time.Millisecond
 	takeSecond = 300 * time.Millisecond
-	takeWindow = 4 * time.Second
 )
 
 // takeBand is the lane's rule: the first normal reading counts, a fever counts
 // when a second reading says so too, and what is no person's is measured again
 // until the window is over.
 func takeBand(p *checkin.Policy, read func() (object, ambient physic.Temperature)) checkin.Band {
-	fever := false
-	for at := time.Duration(0); at < takeWindow; {
+	fever, window := false, agent.DefaultTiming().Window
+	for at := time.Duration(0); at < window; {
 		band := p.Band(read())
 		switch {
 		case band == checkin.Normal, band == checkin.Fever && fever:
