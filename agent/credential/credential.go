@@ -105,22 +105,11 @@ type match struct {
 // match looks for the longest beginning of s that has a token behind it.
 func (p *Patterns) match(s string) match {
 	var m match
-	for _, set := range [...]struct {
-		kind             checkin.Kind
-		given, otherwise []string
-	}{
-		{checkin.VenueCode, p.Venue, standard.Venue},
-		{checkin.PaperCode, p.Paper, standard.Paper},
-		{checkin.SignedCode, p.Signed, standard.Signed},
-		{checkin.RelativeCode, p.Relative, standard.Relative},
-		{checkin.PersonalCode, p.Personal, standard.Personal},
-	} {
-		list := set.given
-		if len(list) == 0 {
-			list = set.otherwise
-		}
-		m.look(s, list, set.kind, "")
-	}
+	m.look(s, given(p.Venue, standard.Venue), checkin.VenueCode, "")
+	m.look(s, given(p.Paper, standard.Paper), checkin.PaperCode, "")
+	m.look(s, given(p.Signed, standard.Signed), checkin.SignedCode, "")
+	m.look(s, given(p.Relative, standard.Relative), checkin.RelativeCode, "")
+	m.look(s, given(p.Personal, standard.Personal), checkin.PersonalCode, "")
 	for issuer, list := range p.Issuers {
 		m.look(s, list, checkin.PersonalCode, issuer)
 	}
@@ -130,6 +119,14 @@ func (p *Patterns) match(s string) match {
 		}
 	}
 	return m
+}
+
+// given is list, or what takes its place.
+func given(list, otherwise []string) []string {
+	if len(list) == 0 {
+		return otherwise
+	}
+	return list
 }
 
 // look takes a beginning from list if it is longer than the one found before.
