@@ -79,28 +79,89 @@ var outcomes = []checkin.Outcome{checkin.Granted, checkin.Refused, checkin.Manua
 // under every policy. What is counted is the machine's own verdict; what a
 // guard then does is not in it.
 func Replay(list []*checkin.Policy, o ReplayOpts) *ReplayReport {
-	r := &ReplayReport{People: o.People, Seed: o.Seed, Class: o.Class, Assumptions: ReplayAssumptions()}
-	crowd := drawCrowd(o)
-	var before []checkin.Outcome
-	var took time.Duration
+	all := make([]tally, len(list))
 	for i, p := range list {
-		at := o.day(p)
-		verdicts := make([]checkin.Verdict, len(crowd))
+		all[i] = tally{policy: p, at: o.day(p), by: map[verdict]int{}, turns: map[turn]int{}}
+	}
+	var took time.Duration
+	for from := 0; from < o.People; from += party {
+		crowd := drawCrowd(o.Seed, from, min(from+party, o.People))
 		began := time.Now()
-		for j := range crowd {
-			verdicts[j] = decideVisitor(p, o.Class, &crowd[j], at)
+		var before []checkin.Outcome
+		for i := range all {
+			before = all[i].decide(o.Class, crowd, before)
 		}
 		took += time.Since(began)
-		counted, now := countVerdicts(verdicts)
-		counted.ID, counted.Version, counted.At = p.ID, p.Version, at
-		r.Policies = append(r.Policies, counted)
-		if i > 0 {
-			r.Changes = append(r.Changes, ReplayChange{list[i-1].ID, p.ID, countTurns(before, now)})
-		}
-		before = now
 	}
-	r.PerSecond = int(float64(len(crowd)*len(list)) / max(took.Seconds(), 1e-9))
+	r := &ReplayReport{People: o.People, Seed: o.Seed, Class: o.Class, Assumptions: ReplayAssumptions()}
+	r.PerSecond = int(float64(o.People*len(list)) / max(took.Seconds(), 1e-9))
+	for i := range all {
+		r.Policies = append(r.Policies, all[i].counted())
+		if i > 0 {
+			r.Changes = append(r.Changes, ReplayChange{list[i-1].ID, list[i].ID, all[i].turned()})
+		}
+	}
 	return r
+}
+
+// party is how many people are in memory at a time.
+const party = 10_000
+
+// tally counts what becomes of the crowd under one policy.
+type tally struct {
+	policy *checkin.Policy
+	at     time.Time
+	by     map[verdict]int
+	turns  map[turn]int // of the policy before to this one
+}
+
+type verdict struct {
+	checkin.Outcome
+	checkin.Reason
+}
+
+type turn struct{ from, to checkin.Outcome }
+
+// decide decides the crowd; before are their outcomes under the policy before,
+// if there is one.
+func (t *tally) decide(class checkin.VenueClass, crowd []visitor, before []checkin.Outcome) []checkin.Outcome {
+	now := make([]checkin.Outcome, len(crowd))
+	for i := range crowd {
+		v := decideVisitor(t.policy, class, &crowd[i], t.at)
+		t.by[verdict{v.Outcome, v.Reason}]++
+		now[i] = v.Outcome
+		if before != nil && before[i] != now[i] {
+			t.turns[turn{before[i], now[i]}]++
+		}
+	}
+	return now
+}
+
+func (t *tally) counted() ReplayPolicy {
+	p := ReplayPolicy{ID: t.policy.ID, Version: t.policy.Version, At: t.at, Outcomes: map[checkin.Outcome]int{}}
+	for _, o := range outcomes {
+		for _, reason := range checkin.Reasons() {
+			if n := t.by[verdict{o, reason}]; n > 0 {
+				p.Reasons = append(p.Reasons, ReplayReason{o, reason, n})
+			}
+		}
+	}
+	for v, n := range t.by {
+		p.Outcomes[v.Outcome] += n
+	}
+	return p
+}
+
+func (t *tally) turned() []ReplayTurn {
+	var all []ReplayTurn
+	for _, from := range outcomes {
+		for _, to := range outcomes {
+			if n := t.turns[turn{from, to}]; n > 0 {
+				all = append(all, ReplayTurn{from, to, n})
+			}
+		}
+	}
+	return all
 }
 
 // day is when the crowd comes under p.
@@ -134,45 +195,6 @@ func decideVisitor(p *checkin.Policy, class checkin.VenueClass, v *visitor, at t
 		}
 	}
 	return checkin.Decide(p, class, &e)
-}
-
-func countVerdicts(verdicts []checkin.Verdict) (ReplayPolicy, []checkin.Outcome) {
-	type key struct {
-		checkin.Outcome
-		checkin.Reason
-	}
-	counted := ReplayPolicy{Outcomes: map[checkin.Outcome]int{}}
-	by := map[key]int{}
-	all := make([]checkin.Outcome, len(verdicts))
-	for i, v := range verdicts {
-		counted.Outcomes[v.Outcome]++
-		by[key{v.Outcome, v.Reason}]++
-		all[i] = v.Outcome
-	}
-	for _, o := range outcomes {
-		for _, reason := range checkin.Reasons() {
-			if n := by[key{o, reason}]; n > 0 {
-				counted.Reasons = append(counted.Reasons, ReplayReason{o, reason, n})
-			}
-		}
-	}
-	return counted, all
-}
-
-func countTurns(before, now []checkin.Outcome) []ReplayTurn {
-	by := map[[2]checkin.Outcome]int{}
-	for i := range now {
-		by[[2]checkin.Outcome{before[i], now[i]}]++
-	}
-	var turns []ReplayTurn
-	for _, from := range outcomes {
-		for _, to := range outcomes {
-			if n := by[[2]checkin.Outcome{from, to}]; from != to && n > 0 {
-				turns = append(turns, ReplayTurn{from, to, n})
-			}
-		}
-	}
-	return turns
 }
 
 // LoadPolicy reads a policy: a shipped one by its name, or a file.

@@ -113,11 +113,12 @@ type visitor struct {
 	band    checkin.Band
 }
 
-func drawCrowd(o ReplayOpts) []visitor {
-	crowd := make([]visitor, o.People)
+// drawCrowd draws the people of a crowd from one number to before another.
+func drawCrowd(seed uint64, from, to int) []visitor {
+	crowd := make([]visitor, to-from)
 	for i := range crowd {
 		// Each person has dice of his own, so that a longer crowd begins alike.
-		crowd[i] = drawVisitor(rand.New(rand.NewPCG(o.Seed, uint64(i))))
+		crowd[i] = drawVisitor(rand.New(rand.NewPCG(seed, uint64(from+i))))
 	}
 	return crowd
 }

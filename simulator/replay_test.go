@@ -39,7 +39,7 @@ func TestReplayGrantsNobodyUnknownOrRed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := ReplayOpts{People: 50, Seed: rapid.Uint64().Draw(t, "seed"), Now: replayed}
 		class := rapid.SampledFrom(checkin.VenueClasses()).Draw(t, "class")
-		for _, v := range drawCrowd(o) {
+		for _, v := range drawCrowd(o.Seed, 0, o.People) {
 			for _, p := range list {
 				if decideVisitor(p, class, &v, o.day(p)).Outcome != checkin.Granted {
 					continue
@@ -90,6 +90,30 @@ func TestReplaySums(t *testing.T) {
 	})
 }
 
+// A crowd of several parties is counted whole.
+func TestReplayOfSeveralParties(t *testing.T) {
+	o := ReplayOpts{People: 2*party + 1, Seed: 3, Class: "office", Now: replayed}
+	p := Replay(load(t, "residential"), o).Policies[0]
+	sum := 0
+	for _, n := range p.Outcomes {
+		sum += n
+	}
+	alone := 0
+	for _, v := range drawCrowd(o.Seed, 0, o.People) {
+		if v.cred.Kind == checkin.VenueCode {
+			alone++
+		}
+	}
+	for _, reason := range p.Reasons {
+		if reason.Reason == checkin.IsVenueCode && reason.People != alone {
+			t.Errorf("%d venue codes, the crowd holds up %d", reason.People, alone)
+		}
+	}
+	if sum != o.People {
+		t.Errorf("%d people of %d are counted", sum, o.People)
+	}
+}
+
 // follows holds the turns between two policies to what each counted.
 func follows(t *rapid.T, before ReplayPolicy, c ReplayChange, after ReplayPolicy) {
 	want := map[checkin.Outcome]int{}
@@ -136,9 +160,13 @@ func TestReplayRepeats(t *testing.T) {
 }
 
 func TestCrowdBeginsAlike(t *testing.T) {
-	short, long := drawCrowd(ReplayOpts{People: 100, Seed: 2}), drawCrowd(ReplayOpts{People: 150, Seed: 2})
-	if diff := cmp.Diff(short, long[:100], cmp.AllowUnexported(visitor{})); diff != "" {
+	people := cmp.AllowUnexported(visitor{})
+	long := drawCrowd(2, 0, 150)
+	if diff := cmp.Diff(drawCrowd(2, 0, 100), long[:100], people); diff != "" {
 		t.Errorf("a longer crowd begins otherwise:\n%s", diff)
+	}
+	if diff := cmp.Diff(drawCrowd(2, 100, 150), long[100:], people); diff != "" {
+		t.Errorf("a part of a crowd is not in it:\n%s", diff)
 	}
 }
 
@@ -194,7 +222,7 @@ func TestReplayMeasuresAsTheLane(t *testing.T) {
 // What a person brings with him: every time is believable, and a report is
 // never older than its sample or newer than the status that tells of it.
 func TestCrowdTimes(t *testing.T) {
-	for i, v := range drawCrowd(ReplayOpts{People: 5000, Seed: 9}) {
+	for i, v := range drawCrowd(9, 0, 5000) {
 		e := v.evidence(replayed)
 		s := e.Status
 		switch {
@@ -232,7 +260,7 @@ func TestMixtures(t *testing.T) {
 	const n = 20_000
 	red := 0
 	kinds := map[checkin.Kind]int{}
-	for _, v := range drawCrowd(ReplayOpts{People: n, Seed: 4}) {
+	for _, v := range drawCrowd(4, 0, n) {
 		kinds[v.cred.Kind]++
 		if v.status.Colour == checkin.Red {
 			red++

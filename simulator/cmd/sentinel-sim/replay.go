@@ -30,7 +30,7 @@ People bring their ages with them: who was tested 30 hours before he comes was
 so under every policy. Counted is the machine's own verdict, as the lane makes
 it; what a guard then does is not in it. What the crowd is made of is printed
 first, and is an assumption throughout. The same seed gives the same counts.`,
-		Example: "  sentinel-sim replay public-place residential\n  sentinel-sim replay --people 100000 --at 2022-06-02 mine.yaml public-place",
+		Example: "  sentinel-sim replay shanghai-2022-05 shanghai-2022-08 shanghai-2022-12\n  sentinel-sim replay --people 100000 --at 2022-06-02 mine.yaml public-place",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if err := checkPeople(o.People); err != nil {

@@ -56,7 +56,7 @@ door would stop.`,
 	return cmd
 }
 
-// checkPeople bounds a crowd to what fits into memory.
+// checkPeople bounds a crowd to what is done in seconds.
 func checkPeople(n int) error {
 	if n < 1 || n > 1_000_000 {
 		return fmt.Errorf("--people is 1 to 1000000")
