@@ -45,12 +45,10 @@
 package queue
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -61,8 +59,6 @@ import (
 	"filippo.io/age"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
-
-	"github.com/digital-sentinel/sentinel/agent/checkin"
 )
 
 // Errors a caller branches on.
@@ -171,61 +167,6 @@ func (q *Queue) Err() error {
 	return q.stopped
 }
 
-// Put seals who, gives e its identity, and returns once both are on the disk; a
-// refusal is in the outboxes then, too. who is nil for an event without a
-// person. ErrFull and ErrStopped mean that nothing was written.
-func (q *Queue) Put(ctx context.Context, e checkin.Event, who *checkin.Identity) (checkin.ID, error) {
-	if err := ctx.Err(); err != nil {
-		return checkin.ID{}, err
-	}
-	r := checkin.Record{Event: e}
-	if who != nil {
-		sealed, err := q.encrypt(who)
-		if err != nil {
-			return checkin.ID{}, err
-		}
-		r.Identity, r.KeyID = sealed, q.keyID
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.stats.Depth >= q.o.Max {
-		return checkin.ID{}, fmt.Errorf("%w: %d records wait for the platform", ErrFull, q.stats.Depth)
-	}
-	after, filed := q.file(q.stats.counting(&e), e.Kind)
-	err := q.update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(recordsBucket)
-		seq, err := b.NextSequence()
-		if err != nil {
-			return err
-		}
-		r.Event.ID = checkin.ID{Device: q.o.Device, Epoch: q.stats.Epoch, Seq: seq}
-		value, err := encode(&r)
-		if err != nil {
-			return err
-		}
-		b.FillPercent = 1 // keys only rise
-		if err := b.Put(key(seq), value); err != nil {
-			return err
-		}
-		for _, name := range filed {
-			outbox, _ := q.boxes[name].buckets(tx)
-			outbox.FillPercent = 1
-			if err := outbox.Put(key(seq), value); err != nil {
-				return err
-			}
-		}
-		return after.write(tx)
-	})
-	if err != nil {
-		return checkin.ID{}, err
-	}
-	q.stats = after
-	for _, name := range append(filed, checkins) {
-		q.boxes[name].wake()
-	}
-	return r.Event.ID, nil
-}
-
 //
 
 // update runs one synced transaction under rule 3. The caller holds q.mu.
@@ -246,16 +187,6 @@ func (q *Queue) update(f func(*bbolt.Tx) error) error {
 	}
 	q.stopped = fmt.Errorf("%w: %v", ErrStopped, err)
 	return q.stopped
-}
-
-// encrypt seals who to the authority.
-func (q *Queue) encrypt(who *checkin.Identity) ([]byte, error) {
-	plain, err := json.Marshal(who)
-	if err != nil {
-		return nil, fmt.Errorf("sealing an identity: %v", err)
-	}
-	defer clear(plain)
-	return sealTo(q.seal, plain)
 }
 
 // create makes the file by rule 2, if it is not there. What an earlier attempt
