@@ -19,41 +19,41 @@ type Verdict struct {
 // Decide appraises e under p for a venue of class v. It is total: every input
 // gives a verdict. What is not known is never granted but on a guard's word,
 // and red is not granted at all, whatever the rules say.
-func Decide(p *Policy, v VenueClass, e *Evidence) Verdict {
-	filled := e.filled()
-	e = &filled
-	verdict := Verdict{Policy: p.ID, Version: p.Version, Mode: e.Status.Mode}
-	if e.Staff == StaffIdentity {
+func Decide(p *Policy, v VenueClass, e *Evidence) Verdict { return decide(p, v, e, nil) }
+
+// decide is Decide, and tells see, if there is one, of every step.
+func decide(p *Policy, v VenueClass, e *Evidence, see func(Step)) Verdict {
+	verdict := Verdict{Policy: p.ID, Version: p.Version, Mode: or(e.Status.Mode, ModeNone)}
+	if or(e.Staff, StaffNone) != StaffNone {
 		verdict.Mode = ModeAssisted
 	}
 	if outcome, reason, ok := p.byCredential(e); ok {
+		if see != nil {
+			see(Step{How: ByCredential})
+		}
 		verdict.Outcome, verdict.Reason = outcome, reason
 		return verdict
 	}
-	never := e.Status.Known && e.Status.Colour == Red
-	stale := false
+	j := judge{class: v, e: e, never: e.Status.Known && e.Status.Colour == Red}
 	for i := range p.Rules {
 		r := &p.Rules[i]
-		grants := r.Outcome == Granted
-		switch r.fits(v, e) {
-		case unfit:
-			continue
-		case tooOld:
-			stale = true
-			continue
-		case unsure:
-			// This rule may have forbidden what a later one grants.
-			stale, never = true, never || !grants
-			continue
+		how, key := j.try(r)
+		if see != nil {
+			see(Step{Rule: r.ID, How: how, Key: key})
 		}
-		if grants && never {
-			continue
+		if how == Decided {
+			verdict.Outcome, verdict.Reason, verdict.Rule = r.Outcome, r.Reason, r.ID
+			verdict.Report = r.Report && r.Outcome == Refused
+			if e.Staff == StaffIdentity && verdict.Reason == OK {
+				verdict.Reason = Assisted // whatever else held, a person was asked
+			}
+			return verdict
 		}
-		verdict.Outcome, verdict.Reason, verdict.Rule = r.Outcome, r.Reason, r.ID
-		verdict.Report = r.Report && r.Outcome == Refused
-		return verdict
 	}
-	verdict.Outcome, verdict.Reason = Manual, unmatched(e, stale)
+	if see != nil {
+		see(Step{How: ByNone})
+	}
+	verdict.Outcome, verdict.Reason = Manual, unmatched(e, j.stale)
 	return verdict
 }
 
@@ -61,6 +61,9 @@ func Decide(p *Policy, v VenueClass, e *Evidence) Verdict {
 // person with a document takes the place of the credential's own proof.
 func (p *Policy) byCredential(e *Evidence) (Outcome, Reason, bool) {
 	c := &e.Credential
+	if e.Staff == StaffRefuses {
+		return Refused, StaffRefused, true
+	}
 	switch c.Kind {
 	case PersonalCode, RelativeCode, ResidentID, HKMOTWPermit, ForeignerCard,
 		SignedCode, VisitorPass, PaperCode, Passport, OtherPaper:
@@ -85,34 +88,51 @@ func (p *Policy) byCredential(e *Evidence) (Outcome, Reason, bool) {
 	return "", "", false
 }
 
-// fit is how well a rule fits the evidence.
-type fit int
+// judge tries rules one after the other, and remembers what the earlier ones
+// mean for the later.
+type judge struct {
+	class VenueClass
+	e     *Evidence
+	never bool // no rule may grant any more
+	stale bool // a younger status might have been decided on
+}
 
-const (
-	unfit  fit = iota
-	fits       // it decides
-	tooOld     // it would, were the status younger
-	unsure     // it might, but without a believable clock nobody can tell
-)
-
-// fits judges r for a venue of class v.
-func (r *Rule) fits(v VenueClass, e *Evidence) fit {
-	switch {
-	case !among(r.Venues, v) || !r.When.holds(e):
-		return unfit
-	case !e.ClockOK && r.timed():
-		return unsure
-	case e.ClockOK && !(r.inForce(e.Now) && r.When.natHolds(e)):
-		return unfit
-	case (r.Outcome == Granted || r.MaxAge > 0) && !fresh(r, e):
-		return tooOld
+// try says how r takes the evidence, and if it does not decide, by which key
+// of it.
+func (j *judge) try(r *Rule) (How, string) {
+	e := j.e
+	if len(r.Venues) > 0 && !among(r.Venues, j.class, "") {
+		return Unfit, "venues"
 	}
-	return fits
+	if key := r.When.miss(e); key != "" {
+		return Unfit, key
+	}
+	grants := r.Outcome == Granted
+	if r.timed() {
+		switch {
+		case !e.ClockOK:
+			// This rule may have forbidden what a later one grants.
+			j.stale, j.never = true, j.never || !grants
+			return Unsure, "clock"
+		case !r.inForce(e.Now):
+			return Unfit, "from"
+		case !r.When.natHolds(e):
+			return Unfit, r.When.natKey()
+		}
+	}
+	if (grants || r.MaxAge > 0) && !fresh(r, e) {
+		j.stale = true
+		return TooOld, "max-age"
+	}
+	if grants && j.never {
+		return Barred, "colours"
+	}
+	return Decided, ""
 }
 
 // timed reports whether r depends on the time of day it is.
 func (r *Rule) timed() bool {
-	return !r.From.IsZero() || !r.Until.IsZero() || r.When.NATWithin > 0 || r.When.NATOlder > 0
+	return r.When.natTimed() || !r.From.IsZero() || !r.Until.IsZero()
 }
 
 // inForce reports whether r applies at now.

@@ -187,69 +187,8 @@ func TestCachedNeedsClock(t *testing.T) {
 	}
 }
 
-func drawTime(t *rapid.T, name string) time.Time {
-	if rapid.IntRange(0, 4).Draw(t, name+" unset") == 0 {
-		return time.Time{}
-	}
-	return noon.Add(time.Duration(rapid.IntRange(-6000, 600).Draw(t, name)) * time.Minute)
-}
-
-func drawEvidence(t *rapid.T) *Evidence {
-	return &Evidence{
-		Credential: Credential{
-			Kind: rapid.SampledFrom([]Kind{PersonalCode, RelativeCode, ResidentID, HKMOTWPermit, ForeignerCard,
-				SignedCode, VisitorPass, PaperCode, VenueCode, UnknownText, "", "else"}).Draw(t, "kind"),
-			Fault: rapid.SampledFrom([]Reason{"", "", "", CredentialInvalid, CredentialExpired}).Draw(t, "fault"),
-		},
-		Status: Status{
-			Known:   rapid.IntRange(0, 4).Draw(t, "known") > 0,
-			Colour:  rapid.SampledFrom([]Colour{Green, Green, Yellow, Red, NoColour, ""}).Draw(t, "colour"),
-			NAT:     rapid.SampledFrom([]Result{Negative, Negative, Positive, Pending, NoTest, ""}).Draw(t, "nat"),
-			Sampled: drawTime(t, "sampled"), Reported: drawTime(t, "reported"),
-			Antigen:       rapid.SampledFrom([]Result{Negative, Positive, Pending, NoTest, ""}).Draw(t, "antigen"),
-			Host:          rapid.SampledFrom([]Consent{HostYes, HostNo, HostSilent, HostNone, ""}).Draw(t, "host"),
-			RegisterFirst: rapid.Bool().Draw(t, "register"), ControlList: rapid.Bool().Draw(t, "list"),
-			CodeExpired: rapid.Bool().Draw(t, "expired"),
-			Mode:        rapid.SampledFrom([]Mode{ModeOnline, ModeOnline, ModeCached, ModeSigned, ModeAssisted, ModeNone, ""}).Draw(t, "mode"),
-			AsOf:        drawTime(t, "as-of"),
-		},
-		Why:         rapid.SampledFrom([]Reason{"", PlatformUnreachable}).Draw(t, "why"),
-		Temperature: rapid.SampledFrom([]Band{Normal, Normal, Fever, Unmeasured, ""}).Draw(t, "temperature"),
-		Now:         noon,
-		ClockOK:     rapid.IntRange(0, 3).Draw(t, "clock") > 0,
-	}
-}
-
-// drawPolicy draws any table at all, also ones no policy file could hold.
-func drawPolicy(t *rapid.T) *Policy {
-	p := &Policy{ID: "drawn", Version: 1}
-	for range rapid.IntRange(0, 5).Draw(t, "rules") {
-		p.Rules = append(p.Rules, Rule{
-			ID: "r", From: drawTime(t, "from"), Until: drawTime(t, "until"),
-			When: Condition{
-				Credentials: subset(t, "kinds", []Kind{PersonalCode, ResidentID, VisitorPass, VenueCode, ""}),
-				Modes:       subset(t, "modes", []Mode{ModeOnline, ModeCached, ModeNone}),
-				Colours:     subset(t, "colours", []Colour{Green, Yellow, Red, NoColour}),
-				NAT:         subset(t, "nats", []Result{Negative, Positive, NoTest}),
-				NATWithin:   time.Duration(rapid.IntRange(0, 2).Draw(t, "within")) * 24 * time.Hour,
-				NATOlder:    time.Duration(rapid.IntRange(0, 2).Draw(t, "older")) * 24 * time.Hour,
-				Host:        subset(t, "hosts", []Consent{HostYes, HostNone}),
-				Temperature: subset(t, "bands", []Band{Normal, Unmeasured, Fever}),
-			},
-			MaxAge:  time.Duration(rapid.IntRange(0, 100).Draw(t, "max-age")) * time.Hour,
-			Outcome: rapid.SampledFrom([]Outcome{Granted, Granted, Refused, Manual}).Draw(t, "outcome"),
-			Reason:  rapid.SampledFrom(Reasons()).Draw(t, "reason"),
-		})
-	}
-	return p
-}
-
-func subset[T comparable](t *rapid.T, name string, of []T) []T {
-	return rapid.SliceOfN(rapid.SampledFrom(of), 0, 2).Draw(t, name)
-}
-
-// Whatever the table says, Decide grants nothing on what is unknown, red, or
-// no credential.
+// Whatever the table says, Decide grants nothing on what is red or no
+// credential, and on what is unknown nothing but on a guard's word.
 func TestNeverGranted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, e := drawPolicy(t), drawEvidence(t)
@@ -257,17 +196,29 @@ func TestNeverGranted(t *testing.T) {
 		if !slices.Contains([]Outcome{Granted, Refused, Manual}, v.Outcome) || v.Reason == "" {
 			t.Fatalf("no verdict: %+v", v)
 		}
+		if v.Report && v.Outcome != Refused {
+			t.Fatalf("reported though not refused: %+v", v)
+		}
 		if v.Outcome != Granted {
 			return
 		}
+		vouched, byHand := e.Staff == StaffIdentity, []Kind{PaperCode, Passport, OtherPaper}
 		switch {
+		case e.Status.Known && e.Status.Colour == Red:
+			t.Fatal("granted on red")
+		case e.Staff == StaffRefuses:
+			t.Fatal("granted against a guard's word")
+		case slices.Contains([]Kind{VenueCode, UnknownText, "", "else"}, e.Credential.Kind):
+			t.Fatalf("granted on %q", e.Credential.Kind)
+		case vouched != (v.Mode == ModeAssisted):
+			t.Fatalf("granted with mode %s, and vouched for is %t", v.Mode, vouched)
+		case vouched:
 		case !e.Status.Known:
 			t.Fatal("granted on nothing")
-		case e.Status.Colour == Red:
-			t.Fatal("granted on red")
-		case e.Credential.Kind == VenueCode, e.Credential.Kind == PaperCode, e.Credential.Kind == UnknownText,
-			e.Credential.Kind == "", e.Credential.Kind == "else":
-			t.Fatalf("granted on %q", e.Credential.Kind)
+		case slices.Contains(byHand, e.Credential.Kind):
+			t.Fatalf("granted on %q without a guard", e.Credential.Kind)
+		case e.Credential.Issuer != "" && !slices.Contains(p.Issuers, e.Credential.Issuer):
+			t.Fatalf("granted on a code of %s", e.Credential.Issuer)
 		case e.Credential.Fault != "":
 			t.Fatal("granted on a faulty credential")
 		case !e.ClockOK && e.Status.Mode != ModeOnline:

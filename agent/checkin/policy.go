@@ -1,7 +1,7 @@
 package checkin
 
 import (
-	"slices"
+	"math"
 	"time"
 
 	"periph.io/x/conn/v3/physic"
@@ -139,31 +139,60 @@ func (c *Condition) needsStatus() bool {
 		c.RegisterFirst || c.ControlList || c.CodeExpired
 }
 
-// holds reports whether e meets c, but for the NAT's age (natHolds) and the
-// status's own.
-func (c *Condition) holds(e *Evidence) bool {
+// miss names the first condition of c that e does not meet, by its key in a
+// policy file; empty if it meets them all, but for the NAT's age (natHolds) and
+// the status's own. What the platform did not say counts as none, what was not
+// looked at as unmeasured or unchecked.
+func (c *Condition) miss(e *Evidence) string {
 	s := &e.Status
-	if !s.Known && c.needsStatus() {
-		return false
+	switch {
+	case !s.Known && c.needsStatus():
+		return "status"
+	case c.RegisterFirst && !s.RegisterFirst:
+		return "register-first"
+	case c.ControlList && !s.ControlList:
+		return "control-list"
+	case c.CodeExpired && !s.CodeExpired:
+		return "code-expired"
+	case !among(c.Colours, s.Colour, NoColour):
+		return "colours"
+	case !among(c.NAT, s.NAT, NoTest):
+		return "nat"
+	case !among(c.Antigen, s.Antigen, NoTest):
+		return "antigen"
+	case !among(c.Temperature, e.Temperature, Unmeasured):
+		return "temperature"
+	case !among(c.Modes, s.Mode, ModeNone):
+		return "modes"
+	case !among(c.Credentials, e.Credential.Kind, ""):
+		return "credentials"
+	case !among(c.Host, s.Host, HostNone):
+		return "hosts"
+	case !among(c.Staff, e.Staff, StaffNone):
+		return "staff"
+	case !among(c.Ages, e.Credential.Age, ""):
+		return "ages"
+	case !among(c.Answers, e.Answers, Unchecked):
+		return "answers"
+	case !among(c.Mask, e.Mask, Unchecked):
+		return "mask"
+	case !among(c.Face, e.Face, Unchecked):
+		return "face"
+	case c.natTimed() && s.natTime(c.NATClock).IsZero():
+		return c.natKey()
 	}
-	if (c.NATWithin > 0 || c.NATOlder > 0) && s.natTime(c.NATClock).IsZero() {
-		return false
+	return ""
+}
+
+// natTimed reports whether c depends on how old the NAT is.
+func (c *Condition) natTimed() bool { return c.NATWithin > 0 || c.NATOlder > 0 }
+
+// natKey is the key under which natTimed's condition stands.
+func (c *Condition) natKey() string {
+	if c.NATWithin > 0 {
+		return "nat-within"
 	}
-	if c.RegisterFirst && !s.RegisterFirst || c.ControlList && !s.ControlList || c.CodeExpired && !s.CodeExpired {
-		return false
-	}
-	return among(c.Credentials, e.Credential.Kind) &&
-		among(c.Modes, s.Mode) &&
-		among(c.Colours, s.Colour) &&
-		among(c.NAT, s.NAT) &&
-		among(c.Antigen, s.Antigen) &&
-		among(c.Host, s.Host) &&
-		among(c.Temperature, e.Temperature) &&
-		among(c.Ages, e.Credential.Age) &&
-		among(c.Mask, e.Mask) &&
-		among(c.Face, e.Face) &&
-		among(c.Answers, e.Answers) &&
-		among(c.Staff, e.Staff)
+	return "nat-older"
 }
 
 // vouched reports whether c demands that a guard has vouched for the visitor.
@@ -172,7 +201,7 @@ func (c *Condition) vouched() bool { return len(c.Staff) == 1 && c.Staff[0] == S
 // natHolds judges the NAT's age in whole minutes: a 48 h window holds 47:59
 // and 48:00, not 48:01.
 func (c *Condition) natHolds(e *Evidence) bool {
-	if c.NATWithin == 0 && c.NATOlder == 0 {
+	if !c.natTimed() {
 		return true
 	}
 	age, ok := e.Status.NATAge(c.NATClock, e.Now)
@@ -202,30 +231,40 @@ func (s *Status) Age(now time.Time) (time.Duration, bool) { return age(s.AsOf, n
 // worth of error, and nobody's tomorrow.
 const ahead = 5 * time.Minute
 
+// longest is the longest age there is, in seconds.
+const longest = int64(math.MaxInt64 / time.Second)
+
+// age counts in seconds of Unix time: Time.Sub would be half of Decide's time.
 func age(t, now time.Time) (time.Duration, bool) {
 	if t.IsZero() {
 		return 0, false
 	}
-	d := now.Sub(t)
-	return max(0, d).Truncate(time.Minute), d >= -ahead
+	d := now.Unix() - t.Unix()
+	if now.Nanosecond() < t.Nanosecond() {
+		d--
+	}
+	if d < -int64(ahead/time.Second) {
+		return 0, false
+	}
+	d = min(max(0, d), longest)
+	return time.Duration(d-d%60) * time.Second, true
 }
 
-// among reports whether v is in set; an empty set holds everything.
-func among[T comparable](set []T, v T) bool {
-	return len(set) == 0 || slices.Contains(set, v)
-}
-
-// filled is e with words for what was left out: what the platform did not say
-// counts as none, what was not measured as unmeasured.
-func (e *Evidence) filled() Evidence {
-	f := *e
-	s := &f.Status
-	s.Colour, s.NAT, s.Antigen = or(s.Colour, NoColour), or(s.NAT, NoTest), or(s.Antigen, NoTest)
-	s.Host, s.Mode = or(s.Host, HostNone), or(s.Mode, ModeNone)
-	f.Temperature = or(f.Temperature, Unmeasured)
-	f.Mask, f.Face, f.Answers = or(f.Mask, Unchecked), or(f.Face, Unchecked), or(f.Answers, Unchecked)
-	f.Staff = or(f.Staff, StaffNone)
-	return f
+// among reports whether v is in set, an empty v counting as def; an empty set
+// holds everything. It is a loop of its own because it is most of Decide's time.
+func among[T ~string](set []T, v, def T) bool {
+	if len(set) == 0 {
+		return true
+	}
+	if v == "" {
+		v = def
+	}
+	for _, w := range set {
+		if w == v {
+			return true
+		}
+	}
+	return false
 }
 
 // or returns v, or def if v is empty.
