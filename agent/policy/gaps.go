@@ -9,7 +9,8 @@ import (
 )
 
 // gaps refuses a time at which a venue class that had a rule to grant has none
-// any more. Before its first rule a policy has not begun.
+// any more. Before its first rule a policy has not begun. A rule on a guard's
+// word does not count: it would hide that nobody else is let in.
 func (r *reader) gaps(p *checkin.Policy, f *file) {
 	seen := map[string]bool{}
 	for _, class := range checkin.VenueClasses() {
@@ -36,7 +37,7 @@ func gap(rules []checkin.Rule, class checkin.VenueClass) (begin, end time.Time, 
 	var grants []int
 	for i := range rules {
 		here := len(rules[i].Venues) == 0 || slices.Contains(rules[i].Venues, class)
-		if rules[i].Outcome == checkin.Granted && here {
+		if rules[i].Outcome == checkin.Granted && here && !vouched(&rules[i].When) {
 			grants = append(grants, i)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/agent/policy"
+	"github.com/digital-sentinel/sentinel/configs/policies"
 )
 
 // head is a policy up to its rules, 6 lines.
@@ -186,6 +188,11 @@ func TestRefused(t *testing.T) {
 			"- {id: c, until: 2026-06-01, venues: [care], when: {colours: [green]}, max-age: 4h, outcome: granted, reason: ok}\n",
 			8, "rule c: no rule grants"},
 
+		{"an end that a guard's word hides", dated(
+			"- {id: g, when: {staff: [identity]}, outcome: granted, reason: assisted}",
+			"- {id: a, until: 2026-06-01, when: {colours: [green]}, max-age: 4h, outcome: granted, reason: ok}"),
+			8, "has no until"},
+
 		{"an example that comes out otherwise", example("name: x, colour: red, expect: granted, reason: ok"), 9, "comes out as manual not-covered"},
 		{"an example with another reason", example("name: x, colour: green, expect: granted, reason: exempt"), 9, "(rule pass), expected granted exempt"},
 		{"an example by another rule", example("name: x, colour: green, expect: granted, rule: other"), 9, "rule pass"},
@@ -286,7 +293,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("H\n\nH"))
 	f.Add([]byte("? [a]\n: {b: !!binary x}\n"))
 	f.Add([]byte("<<: {id: a}\nrules: [~, {when: ~}]\nexamples: [~]"))
-	for _, id := range []string{"public-place", "residential", "visitor"} {
+	f.Add([]byte(whole))
+	for _, id := range policies.Names() {
 		data, err := os.ReadFile("../../configs/policies/" + id + ".yaml")
 		if err != nil {
 			f.Fatal(err)
@@ -307,8 +315,12 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, r := range p.Rules {
-			if r.Outcome == checkin.Granted && r.MaxAge <= 0 {
+			vouched := len(r.When.Staff) == 1 && r.When.Staff[0] == checkin.StaffIdentity
+			if r.Outcome == checkin.Granted && r.MaxAge <= 0 && !vouched {
 				t.Fatalf("rule %s grants without max-age", r.ID)
+			}
+			if r.Outcome == checkin.Granted && slices.Contains(r.When.Colours, checkin.Red) {
+				t.Fatalf("rule %s grants on red", r.ID)
 			}
 		}
 	})

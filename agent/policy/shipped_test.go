@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/configs/policies"
 )
 
 // situation is one cell of the table: all that a shipped policy can look at.
 type situation struct {
+	class           checkin.VenueClass
 	colour          checkin.Colour
 	nat             checkin.Result
 	natAge          time.Duration
@@ -21,6 +23,8 @@ type situation struct {
 	mode            checkin.Mode
 	age             time.Duration
 	band            checkin.Band
+	guard           bool // has vouched for the visitor
+	answers         checkin.Check
 }
 
 var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -28,7 +32,10 @@ var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 func (s *situation) evidence() *checkin.Evidence {
 	e := &checkin.Evidence{
 		Credential: checkin.Credential{Kind: checkin.PersonalCode}, Why: checkin.PlatformUnreachable,
-		Temperature: s.band, Now: now, ClockOK: s.clock,
+		Temperature: s.band, Answers: s.answers, Now: now, ClockOK: s.clock,
+	}
+	if s.guard {
+		e.Staff = checkin.StaffIdentity
 	}
 	if s.mode == checkin.ModeNone {
 		return e
@@ -40,36 +47,70 @@ func (s *situation) evidence() *checkin.Evidence {
 		Mode: s.mode, AsOf: now.Add(-s.age),
 	}
 	if s.nat == checkin.Negative || s.nat == checkin.Positive {
-		e.Status.Sampled = now.Add(-s.natAge)
+		e.Status.Sampled, e.Status.Reported = now.Add(-s.natAge), now.Add(-s.natAge)
 	}
 	return e
 }
 
-// situations calls f for every cell. Three modes stand for the whole ladder:
-// an answer just now, a cache of one hour, a cache of thirty.
-func situations(f func(s *situation)) {
+// The steps of each direction, in the order from good to bad where there is
+// one. Three modes stand for the whole ladder: an answer just now, a cache of
+// one hour, a cache of thirty.
+var (
+	ladder = []situation{
+		{mode: checkin.ModeOnline}, {mode: checkin.ModeCached, age: time.Hour},
+		{mode: checkin.ModeCached, age: 30 * time.Hour}, {mode: checkin.ModeNone},
+	}
+	tests = []situation{
+		{nat: checkin.Negative, natAge: 47*time.Hour + 59*time.Minute}, {nat: checkin.Negative, natAge: 48 * time.Hour},
+		{nat: checkin.Negative, natAge: 48*time.Hour + time.Minute}, {nat: checkin.Pending}, {nat: checkin.NoTest},
+		{nat: checkin.Positive, natAge: time.Hour},
+	}
+	colours = []checkin.Colour{checkin.Green, checkin.Yellow, checkin.Red, checkin.NoColour}
+	bands   = []checkin.Band{checkin.Normal, checkin.Unmeasured, checkin.Fever}
+	helped  = []situation{
+		{}, {guard: true}, {guard: true, answers: checkin.Passed}, {guard: true, answers: checkin.Failed},
+	}
+)
+
+// asks says what else than health a shipped policy looks at.
+func asks(id string) (hosts []checkin.Consent, venues []checkin.VenueClass, help []situation) {
+	hosts, venues, help = []checkin.Consent{checkin.HostNone}, []checkin.VenueClass{"commerce"}, helped[:2]
+	switch id {
+	case "office", "visitor":
+		hosts = []checkin.Consent{checkin.HostYes, checkin.HostNo, checkin.HostSilent, checkin.HostNone}
+	case "hospital":
+		help = helped
+	case "shanghai-2022-05", "shanghai-2022-08":
+		venues = []checkin.VenueClass{"commerce", "housing"}
+	case "shanghai-2022-12":
+		venues = []checkin.VenueClass{"commerce", "medical"}
+	}
+	return hosts, venues, help
+}
+
+// situations calls f for every cell of a policy. What nobody knows of the status
+// has one cell, not many alike.
+func situations(id string, f func(s *situation)) {
+	hosts, venues, help := asks(id)
 	both := []bool{false, true}
-	for _, m := range []struct {
-		mode checkin.Mode
-		age  time.Duration
-	}{{checkin.ModeOnline, 0}, {checkin.ModeCached, time.Hour}, {checkin.ModeCached, 30 * time.Hour}, {checkin.ModeNone, 0}} {
-		for _, n := range []struct {
-			nat checkin.Result
-			age time.Duration
-		}{
-			{checkin.Negative, 47*time.Hour + 59*time.Minute}, {checkin.Negative, 48 * time.Hour},
-			{checkin.Negative, 48*time.Hour + time.Minute}, {checkin.Positive, time.Hour}, {checkin.Pending, 0}, {checkin.NoTest, 0},
-		} {
-			for _, colour := range []checkin.Colour{checkin.Green, checkin.Yellow, checkin.Red, checkin.NoColour} {
-				for _, band := range []checkin.Band{checkin.Normal, checkin.Unmeasured, checkin.Fever} {
-					for _, antigen := range []checkin.Result{checkin.NoTest, checkin.Positive} {
-						for _, host := range []checkin.Consent{checkin.HostYes, checkin.HostNo, checkin.HostSilent, checkin.HostNone} {
-							for bits := range 16 {
-								f(&situation{
-									colour: colour, nat: n.nat, natAge: n.age, antigen: antigen, host: host,
-									list: both[bits&1], expired: both[bits>>1&1], register: both[bits>>2&1], clock: both[bits>>3&1],
-									mode: m.mode, age: m.age, band: band,
-								})
+	for _, rung := range ladder {
+		for _, test := range tests {
+			for _, colour := range colours {
+				for _, band := range bands {
+					for _, host := range hosts {
+						for _, class := range venues {
+							for _, h := range help {
+								for bits := range 32 {
+									if rung.mode == checkin.ModeNone && (test != tests[0] || colour != colours[0] || host != hosts[0] || bits&^8 != 0) {
+										continue
+									}
+									f(&situation{
+										class: class, colour: colour, nat: test.nat, natAge: test.natAge, host: host,
+										antigen: []checkin.Result{checkin.NoTest, checkin.Positive}[bits>>4&1],
+										list:    both[bits&1], expired: both[bits>>1&1], register: both[bits>>2&1], clock: both[bits>>3&1],
+										mode: rung.mode, age: rung.age, band: band, guard: h.guard, answers: h.answers,
+									})
+								}
 							}
 						}
 					}
@@ -79,155 +120,31 @@ func situations(f func(s *situation)) {
 	}
 }
 
-type answer struct {
-	outcome checkin.Outcome
-	reason  checkin.Reason
-}
-
-func refused(r checkin.Reason) answer { return answer{checkin.Refused, r} }
-func manual(r checkin.Reason) answer  { return answer{checkin.Manual, r} }
-
-// usable says whether a status may be used for a grant, told by the design and
-// not by the code: young enough, or an answer to our own nonce.
-func (s *situation) usable(limit time.Duration) (checkin.Reason, bool) {
-	switch {
-	case s.mode == checkin.ModeOnline:
-		return "", true
-	case !s.clock:
-		return checkin.ClockUnknown, false
-	case s.age > limit:
-		return checkin.StatusStale, false
-	}
-	return "", true
-}
-
-// bad is what both health policies refuse.
-func (s *situation) bad() (answer, bool) {
-	switch {
-	case s.mode == checkin.ModeNone:
-		return answer{}, false
-	case s.list:
-		return refused(checkin.DeniedByList), true
-	case s.colour == checkin.Red:
-		return refused(checkin.CodeRed), true
-	case s.colour == checkin.Yellow:
-		return refused(checkin.CodeYellow), true
-	case s.nat == checkin.Positive:
-		return refused(checkin.NATPositive), true
-	case s.antigen == checkin.Positive:
-		return refused(checkin.AntigenPositive), true
-	}
-	return answer{}, false
-}
-
-// first is what has to be put right first.
-func (s *situation) first() (answer, bool) {
-	switch {
-	case s.mode == checkin.ModeNone:
-		return manual(checkin.PlatformUnreachable), true
-	case s.expired:
-		return manual(checkin.CodeExpired), true
-	case s.register:
-		return manual(checkin.NotRegistered), true
-	case s.colour == checkin.NoColour:
-		return manual(checkin.NotCovered), true
-	}
-	return answer{}, false
-}
-
-func publicPlace(s *situation) answer {
-	if a, ok := s.bad(); ok {
-		return a
-	}
-	if s.band == checkin.Fever {
-		return refused(checkin.HasFever)
-	}
-	if a, ok := s.first(); ok {
-		return a
-	}
-	why, usable := s.usable(4 * time.Hour)
-	online := s.mode == checkin.ModeOnline
-	missing := s.nat != checkin.Negative
-	old := s.natAge > 48*time.Hour
-	switch {
-	case missing && online:
-		return refused(checkin.NATMissing)
-	case !s.clock:
-		return manual(checkin.ClockUnknown)
-	case !usable:
-		return manual(why)
-	case missing:
-		return manual(checkin.NATMissing)
-	case old && online:
-		return refused(checkin.NATExpired)
-	case old:
-		return manual(checkin.NATExpired)
-	case s.band == checkin.Unmeasured:
-		return manual(checkin.TemperatureUnmeasured)
-	}
-	return answer{checkin.Granted, checkin.OK}
-}
-
-func residential(s *situation) answer {
-	if a, ok := s.bad(); ok {
-		return a
-	}
-	if a, ok := s.first(); ok {
-		return a
-	}
-	if why, usable := s.usable(24 * time.Hour); !usable {
-		return manual(why)
-	}
-	return answer{checkin.Granted, checkin.OK}
-}
-
-func visitor(s *situation) answer {
-	why, usable := s.usable(24 * time.Hour)
-	switch {
-	case s.mode == checkin.ModeNone:
-		return manual(checkin.PlatformUnreachable)
-	case s.list:
-		return refused(checkin.DeniedByList)
-	case s.host == checkin.HostNo:
-		return refused(checkin.HostRefused)
-	case s.expired:
-		return manual(checkin.CodeExpired)
-	case s.host != checkin.HostYes:
-		return manual(checkin.NeedsHost)
-	case !usable:
-		return manual(why)
-	case s.colour == checkin.Red:
-		return manual(checkin.NotCovered)
-	}
-	return answer{checkin.Granted, checkin.OK}
-}
-
-var intended = map[string]func(*situation) answer{
-	"public-place": publicPlace, "residential": residential, "visitor": visitor,
-}
-
-// Every cell of status × temperature × shipped policy comes out as the design
-// has it, in every class of venue, and comes out so again from what is kept of
-// it.
+// Every cell of status × temperature × guard × shipped policy comes out as the
+// design has it, and comes out so again from what is kept of it.
 func TestEveryCell(t *testing.T) {
 	for id, p := range shipped(t) {
 		t.Run(id, func(t *testing.T) {
+			t.Parallel()
 			want, ok := intended[id]
 			if !ok {
 				t.Fatalf("no intention is written down for %s", id)
 			}
-			cells, wrong, classes := 0, 0, checkin.VenueClasses()
-			situations(func(s *situation) {
+			cells, wrong := 0, 0
+			situations(id, func(s *situation) {
 				cells++
 				e := s.evidence()
-				class := classes[cells%len(classes)]
-				v := checkin.Decide(p, class, e)
-				if got := (answer{v.Outcome, v.Reason}); got != want(s) && wrong < 10 {
-					wrong++
-					t.Errorf("%+v: got %v by rule %q, want %v", *s, got, v.Rule, want(s))
+				v := checkin.Decide(p, s.class, e)
+				want := want(s)
+				if s.guard && want == granted {
+					want = assisted // whatever else held, a person was asked
 				}
-				kept := checkin.NewDecision(v, class, e).Evidence()
-				if again := checkin.Decide(p, class, &kept); again != v {
+				if got := (answer{v.Outcome, v.Reason}); got != want && wrong < 10 {
+					wrong++
+					t.Errorf("%+v: got %v by rule %q, want %v", *s, got, v.Rule, want)
+				}
+				kept := checkin.NewDecision(v, s.class, e).Evidence()
+				if again := checkin.Decide(p, s.class, &kept); again != v {
 					t.Fatalf("%+v: decided again as %+v, was %+v", *s, again, v)
 				}
 			})
@@ -236,37 +153,16 @@ func TestEveryCell(t *testing.T) {
 	}
 }
 
-// A worse temperature never gives a better verdict.
-func TestTemperatureOrder(t *testing.T) {
-	rank := map[checkin.Outcome]int{checkin.Granted: 2, checkin.Manual: 1, checkin.Refused: 0}
-	for id, p := range shipped(t) {
-		situations(func(s *situation) {
-			if s.band != checkin.Normal {
-				return
-			}
-			last := 2
-			for _, band := range []checkin.Band{checkin.Normal, checkin.Unmeasured, checkin.Fever} {
-				s.band = band
-				v := checkin.Decide(p, "other", s.evidence())
-				if rank[v.Outcome] > last {
-					t.Fatalf("%s: %+v is better than with a better temperature", id, *s)
-				}
-				last = rank[v.Outcome]
-			}
-		})
-	}
-}
-
 // Every reason that Decide can give for a visitor is given somewhere in the
 // shipped policies, and no other.
 func TestEveryReasonReached(t *testing.T) {
 	got := map[checkin.Reason]bool{}
-	for _, p := range shipped(t) {
-		situations(func(s *situation) {
+	for id, p := range shipped(t) {
+		situations(id, func(s *situation) {
 			e := s.evidence()
-			got[checkin.Decide(p, "other", e).Reason] = true
+			got[checkin.Decide(p, s.class, e).Reason] = true
 			e.Why = ""
-			got[checkin.Decide(p, "other", e).Reason] = true
+			got[checkin.Decide(p, s.class, e).Reason] = true
 		})
 		for _, c := range []checkin.Credential{
 			{Kind: checkin.VenueCode}, {Kind: checkin.PaperCode}, {Kind: checkin.UnknownText},
@@ -276,9 +172,10 @@ func TestEveryReasonReached(t *testing.T) {
 			got[checkin.Decide(p, "other", &checkin.Evidence{Credential: c, Now: now, ClockOK: true}).Reason] = true
 		}
 	}
-	// These come from elsewhere: the lane, the guard, and later parts.
+	// These come from elsewhere: the lane, the guard, and later parts; a grant
+	// with exempt is for whoever writes his own policy.
 	elsewhere := []checkin.Reason{
-		checkin.QueueFull, checkin.OutOfService, checkin.Assisted, checkin.Exempt, checkin.StaffRefused,
+		checkin.QueueFull, checkin.OutOfService, checkin.Exempt, checkin.StaffRefused,
 		checkin.CredentialRevoked, checkin.CredentialReplayed,
 	}
 	for _, r := range checkin.Reasons() {
@@ -292,25 +189,72 @@ func TestEveryReasonReached(t *testing.T) {
 	}
 }
 
-// The three policies are what the design's table says of them.
+// The policies are what the design's table says of them.
 func TestShipped(t *testing.T) {
 	all := shipped(t)
 	for _, tt := range []struct {
 		id          string
 		temperature checkin.TemperatureMode
+		guard       checkin.GuardMode
 		age         time.Duration
+		overrides   []string
 	}{
-		{"public-place", checkin.TemperatureRequired, 4 * time.Hour},
-		{"residential", checkin.TemperatureAdvisory, 24 * time.Hour},
-		{"visitor", checkin.TemperatureOff, 24 * time.Hour},
+		{"public-place", checkin.TemperatureRequired, checkin.GuardPresent, 4 * time.Hour, []string{"emergency"}},
+		{"residential", checkin.TemperatureAdvisory, checkin.GuardPresent, 24 * time.Hour, []string{"emergency"}},
+		{"office", checkin.TemperatureRequired, checkin.GuardRemote, 8 * time.Hour, []string{"emergency"}},
+		{"hospital", checkin.TemperatureRequired, checkin.GuardPresent, 4 * time.Hour, []string{"emergency", "fever-clinic"}},
+		{"transport", checkin.TemperatureAdvisory, checkin.GuardRemote, 4 * time.Hour, []string{"emergency"}},
+		{"visitor", checkin.TemperatureOff, checkin.GuardPresent, 24 * time.Hour, []string{"emergency"}},
+		{"shanghai-2022-05", checkin.TemperatureRequired, checkin.GuardPresent, 24 * time.Hour, []string{"emergency"}},
+		{"shanghai-2022-08", checkin.TemperatureRequired, checkin.GuardPresent, 24 * time.Hour, []string{"emergency"}},
+		{"shanghai-2022-12", checkin.TemperatureAdvisory, checkin.GuardPresent, 24 * time.Hour, []string{"emergency"}},
 	} {
 		p := all[tt.id]
+		delete(all, tt.id)
 		if p == nil {
 			t.Errorf("%s is not shipped", tt.id)
 			continue
 		}
-		if p.Temperature != tt.temperature || p.Worst() != tt.age {
-			t.Errorf("%s: temperature %s, status up to %v; want %s, %v", tt.id, p.Temperature, p.Worst(), tt.temperature, tt.age)
+		if p.Temperature != tt.temperature || p.Guard != tt.guard || p.Worst() != tt.age || !slices.Equal(p.Overrides, tt.overrides) {
+			t.Errorf("%s: temperature %s, guard %s, status up to %v, overrides %v; want %v", tt.id, p.Temperature, p.Guard, p.Worst(), p.Overrides, tt)
+		}
+		if !slices.Equal(p.Issuers, []string{"jiangsu", "zhejiang", "anhui"}) {
+			t.Errorf("%s: codes of %v count", tt.id, p.Issuers)
+		}
+		if got, want := reported(p), []string{"denied-by-list"}; tt.id == "visitor" && !slices.Equal(got, want) {
+			t.Errorf("%s reports %v, want %v", tt.id, got, want)
+		}
+	}
+	for id := range all {
+		t.Errorf("%s is in no table", id)
+	}
+}
+
+// reported lists the rules whose refusals are reported.
+func reported(p *checkin.Policy) []string {
+	var ids []string
+	for _, r := range p.Rules {
+		if r.Report {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// Every class of venue begins with a policy that is shipped.
+func TestForClass(t *testing.T) {
+	names := policies.Names()
+	for _, class := range checkin.VenueClasses() {
+		if id := policies.ForClass(string(class)); !slices.Contains(names, id) {
+			t.Errorf("%s begins with %q, which is not shipped", class, id)
+		}
+	}
+	for class, want := range map[string]string{
+		"housing": "residential", "office": "office", "medical": "hospital", "transport": "transport",
+		"commerce": "public-place", "": "", "Housing": "", "hospital": "",
+	} {
+		if got := policies.ForClass(class); got != want {
+			t.Errorf("%q begins with %q, want %q", class, got, want)
 		}
 	}
 }
