@@ -78,7 +78,7 @@ var foreign = map[string]struct {
 	"github.com/spf13/cobra":            {[]string{"agent/cmd/sentinel", "simulator/cmd/sentinel-sim"}, "command line"},
 	"github.com/google/uuid":            {[]string{"agent", "agent/clock", "agent/queue"}, "ids for people"},
 	"github.com/cenkalti/backoff/v5":    {[]string{"agent/queue"}, "retries with jitter"},
-	"github.com/google/renameio/v2":     {[]string{"agent", "agent/cmd/kiosk", "agent/queue", "simulator"}, "files replaced whole"},
+	"github.com/google/renameio/v2":     {[]string{"agent", "agent/clock", "agent/cmd/kiosk", "agent/queue", "simulator"}, "files replaced whole"},
 	"github.com/coreos/go-systemd/v22":  {[]string{"agent/cmd/sentinel"}, "readiness for the unit"},
 	"github.com/skip2/go-qrcode":        {[]string{"simulator", "simulator/camqr"}, "codes as pictures, on the bench only"},
 }

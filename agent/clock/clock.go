@@ -32,6 +32,11 @@ type Clock struct {
 	// Floor is a time that has surely passed: when the program was built, or
 	// the last time that was kept. A wall clock before it is not believable.
 	Floor time.Time
+	// Trusted says that the wall clock is good by itself: a battery keeps it, or
+	// the machine synchronises it with somebody the operator trusts.
+	Trusted bool
+
+	known known
 }
 
 // System returns the machine's own clock. Kernel: /proc/uptime counts through
