@@ -42,8 +42,8 @@ type Verifier interface {
 
 // Queue keeps records until they are delivered.
 type Queue interface {
-	// Put returns once the record is on the disk.
-	Put(ctx context.Context, e checkin.Event, who *checkin.Identity) (checkin.ID, error)
+	// PutAll returns once the records are on the disk: all of them, or none.
+	PutAll(ctx context.Context, entries ...queue.Entry) ([]checkin.ID, error)
 	Stats() queue.Stats
 	// Err tells why nothing can be written any more; nil while all is well.
 	Err() error

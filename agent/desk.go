@@ -11,6 +11,7 @@ import (
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/agent/credential"
+	"github.com/digital-sentinel/sentinel/agent/queue"
 )
 
 // desk is the assisted lane: where a guard helps whom the kiosk could not let
@@ -301,7 +302,7 @@ func (d *desk) settle(ctx context.Context) error {
 		}
 		e := d.owed[0]
 		d.mu.Unlock()
-		if err := d.a.lane.put1(ctx, e, nil); err != nil {
+		if err := d.a.lane.put1(ctx, queue.Entry{Event: e}); err != nil {
 			return err
 		}
 		d.mu.Lock()

@@ -37,6 +37,14 @@ func atDesk(t *testing.T, guard checkin.GuardMode, f func(r *rig)) {
 	})
 }
 
+// kept is what was recorded so far.
+func (r *rig) kept() []checkin.Event {
+	synctest.Wait()
+	r.queue.mu.Lock()
+	defer r.queue.mu.Unlock()
+	return slices.Clone(r.queue.kept)
+}
+
 // say posts on the control socket and returns the status and the answer.
 func (r *rig) say(path, body string) (int, map[string]any) {
 	r.t.Helper()
@@ -65,7 +73,7 @@ func TestAGuardHelpsWhomThePlatformDoesNotKnow(t *testing.T) {
 			t.Fatalf("confirm: %d %v", code, answer)
 		}
 		r.want("recorded assisted granted assisted with identity", "released for 3s", "said assisted")
-		e := r.queue.kept[1]
+		e := r.kept()[1]
 		if e.Operator != "g-7" || e.Visit != cases[0].Visit || e.Verdict.Mode != checkin.ModeAssisted || e.Verdict.Rule != "assisted" {
 			t.Errorf("recorded %+v %+v", e, e.Verdict)
 		}
@@ -102,7 +110,7 @@ func TestAGuardsWord(t *testing.T) {
 					r.show(tt.code)
 					time.Sleep(100 * time.Millisecond)
 				}
-				r.story.lines = nil
+				r.forget()
 				r.thermo.set(33.5, 22)
 				code, answer := r.say("/v1/guard", tt.word)
 				if code != http.StatusOK {
@@ -151,8 +159,8 @@ func TestACallThatNobodyAnswers(t *testing.T) {
 		r.want("recorded visit manual platform-unreachable with identity", "said platform-unreachable")
 		time.Sleep(2 * time.Second)
 		r.want("recorded call")
-		e := r.queue.kept[1]
-		if e.Answered || e.Waited != 30_000 || e.Visit != r.queue.kept[0].UUID {
+		e := r.kept()[1]
+		if e.Answered || e.Waited != 30_000 || e.Visit != r.kept()[0].UUID {
 			t.Errorf("recorded %+v", e)
 		}
 		if _, up := r.agent.Status().Alarms["guard-unanswered"]; !up {
@@ -176,7 +184,7 @@ func TestACallThatIsAnswered(t *testing.T) {
 			"recorded visit manual platform-unreachable with identity", "said platform-unreachable")
 		r.say("/v1/guard", `{"action":"refuse"}`)
 		time.Sleep(time.Minute)
-		calls := slices.DeleteFunc(r.queue.kept, func(e checkin.Event) bool { return e.Kind != checkin.KindCall })
+		calls := slices.DeleteFunc(r.kept(), func(e checkin.Event) bool { return e.Kind != checkin.KindCall })
 		if len(calls) != 1 || !calls[0].Answered || calls[0].Waited != 10_000 {
 			t.Errorf("recorded %+v, want one call that was answered after 10 s", calls)
 		}
@@ -194,7 +202,7 @@ func TestAnOverrideIsOwedToAFullQueue(t *testing.T) {
 			t.Error("no alarm")
 		}
 		time.Sleep(5 * time.Second)
-		r.story.lines = nil
+		r.forget()
 		r.queue.fail(nil, false)
 		r.show(zhao)
 		time.Sleep(100 * time.Millisecond)
@@ -258,7 +266,7 @@ func TestAHostAnswers(t *testing.T) {
 				r.ask.mu.Unlock()
 				time.Sleep(3 * time.Second)
 				r.want(tt.want...)
-				if tt.want != nil && r.queue.kept[1].Visit != r.queue.kept[0].UUID {
+				if tt.want != nil && r.kept()[1].Visit != r.kept()[0].UUID {
 					t.Error("the second record does not say which visit it goes on with")
 				}
 			})
@@ -275,7 +283,7 @@ func TestACarHasOneGroup(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		r.show(wang)
 		time.Sleep(3 * time.Second)
-		for _, e := range r.queue.kept {
+		for _, e := range r.kept() {
 			if e.Group != group || group == "" {
 				t.Errorf("a %s has group %q, want %q", e.Kind, e.Group, group)
 			}
@@ -284,10 +292,10 @@ func TestACarHasOneGroup(t *testing.T) {
 			t.Errorf("leaves: %d", code)
 		}
 		time.Sleep(3 * time.Second)
-		n := len(r.queue.kept)
+		n := len(r.kept())
 		r.show(zhao)
 		time.Sleep(100 * time.Millisecond)
-		if g := r.queue.kept[n].Group; g != "" {
+		if g := r.kept()[n].Group; g != "" {
 			t.Errorf("a visit after the car has group %q", g)
 		}
 		r.say("/v1/car", `{"action":"arrives"}`)
@@ -306,7 +314,7 @@ func TestAColdThermometerIsNotBelieved(t *testing.T) {
 		r.show(wang)
 		time.Sleep(5 * time.Second)
 		r.want("said closer", "recorded visit manual temperature-unmeasured with identity", "said temperature-unmeasured")
-		if d := r.queue.kept[0].Verdict; d.ObjectMilliK == 0 || d.Temperature != checkin.Unmeasured {
+		if d := r.kept()[0].Verdict; d.ObjectMilliK == 0 || d.Temperature != checkin.Unmeasured {
 			t.Errorf("recorded %+v: the raw value is kept whatever it is worth", d)
 		}
 		time.Sleep(time.Minute)

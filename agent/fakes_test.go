@@ -184,16 +184,29 @@ type store struct {
 	story *story
 	mu    sync.Mutex
 	kept  []checkin.Event
+	who   []*checkin.Identity // of each
 	err   error
 	stop  bool
+
+	commits int
 }
 
-func (q *store) Put(_ context.Context, e checkin.Event, who *checkin.Identity) (checkin.ID, error) {
+func (q *store) PutAll(_ context.Context, entries ...queue.Entry) ([]checkin.ID, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.err != nil {
-		return checkin.ID{}, q.err
+		return nil, q.err
 	}
+	var ids []checkin.ID
+	for _, e := range entries {
+		q.keep(e.Event, e.Who)
+		ids = append(ids, checkin.ID{Seq: uint64(len(q.kept))})
+	}
+	q.commits++
+	return ids, nil
+}
+
+func (q *store) keep(e checkin.Event, who *checkin.Identity) {
 	q.kept = append(q.kept, e)
 	line := "recorded " + string(e.Kind)
 	if e.Verdict != nil {
@@ -206,7 +219,7 @@ func (q *store) Put(_ context.Context, e checkin.Event, who *checkin.Identity) (
 		line += " with identity"
 	}
 	q.story.add(line)
-	return checkin.ID{Seq: uint64(len(q.kept))}, nil
+	q.who = append(q.who, who)
 }
 
 func (q *store) Stats() queue.Stats { return queue.Stats{} }
@@ -379,9 +392,15 @@ func (r *rig) want(lines ...string) {
 	if !slices.Equal(got, lines) {
 		r.t.Errorf("the story is\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(lines, "\n\t"))
 	}
+	r.forget()
+}
+
+// forget begins the story anew.
+func (r *rig) forget() {
+	synctest.Wait()
 	r.story.mu.Lock()
+	defer r.story.mu.Unlock()
 	r.story.lines = nil
-	r.story.mu.Unlock()
 }
 
 // get asks the control socket.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/queue"
 	"github.com/digital-sentinel/sentinel/agent/screen"
 	"github.com/digital-sentinel/sentinel/hal"
 )
@@ -38,12 +39,11 @@ func (l *lane) conclude(ctx context.Context, p presented, v checkin.Verdict, e *
 		return "", errClosed
 	}
 	decision := l.decision(v, e, r)
-	visit, err := l.record(ctx, p, decision)
+	visit, err := l.record(ctx, p, v, decision)
 	if err != nil {
 		l.unrecorded(err)
 		return "", errUnrecorded
 	}
-	l.incident(ctx, visit, p, v, decision)
 	l.a.hub.emit(Happening{
 		Type: "verdict", Visit: visit, Outcome: v.Outcome, Reason: v.Reason,
 		Mode: v.Mode, Rule: v.Rule, Device: p.device,
@@ -101,8 +101,9 @@ func (l *lane) decision(v checkin.Verdict, e *checkin.Evidence, r *hal.Reading) 
 	return d
 }
 
-// record writes the visit, and returns its UUID once it is on the disk.
-func (l *lane) record(ctx context.Context, p presented, d *checkin.Decision) (string, error) {
+// record writes the visit, with the incident that v asks for, and returns its
+// UUID once both are on the disk.
+func (l *lane) record(ctx context.Context, p presented, v checkin.Verdict, d *checkin.Decision) (string, error) {
 	event := l.event(checkin.KindVisit)
 	event.Verdict, event.Visit = d, p.after
 	switch {
@@ -112,7 +113,7 @@ func (l *lane) record(ctx context.Context, p presented, d *checkin.Decision) (st
 	case p.word != nil:
 		event.Kind, event.Operator = checkin.KindAssisted, p.word.Operator
 	}
-	return event.UUID, l.put(ctx, event, identity(event.UUID, p.cred))
+	return event.UUID, l.put(ctx, event, identity(event.UUID, p.cred), l.incident(event.UUID, p, v, d)...)
 }
 
 // identity is who presented cred, for the authority.
@@ -143,21 +144,21 @@ func (l *lane) event(kind checkin.EventKind) checkin.Event {
 // written later; nothing was opened on it.
 const putLimit = 5 * time.Second
 
-// put writes one event. What a guard did while nothing could be written comes
-// first.
-func (l *lane) put(ctx context.Context, e checkin.Event, who *checkin.Identity) error {
+// put writes one event, and what belongs to it by the same commit. What a guard
+// did while nothing could be written comes first.
+func (l *lane) put(ctx context.Context, e checkin.Event, who *checkin.Identity, with ...queue.Entry) error {
 	if err := l.a.desk.settle(ctx); err != nil {
 		return err
 	}
-	return l.put1(ctx, e, who)
+	return l.put1(ctx, append([]queue.Entry{{Event: e, Who: who}}, with...)...)
 }
 
-func (l *lane) put1(ctx context.Context, e checkin.Event, who *checkin.Identity) error {
+func (l *lane) put1(ctx context.Context, entries ...queue.Entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putLimit)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
-		_, err := l.a.o.Queue.Put(ctx, e, who)
+		_, err := l.a.o.Queue.PutAll(ctx, entries...)
 		done <- err
 	}()
 	select {

@@ -14,7 +14,7 @@ import (
 // TestReportsAcrossKills kills the real program with SIGKILL while somebody is
 // refused, and loses replies of one recipient meanwhile. However it falls: what
 // is an incident at the platform is a report at every recipient, the same ones,
-// each once.
+// each once, and no refusal is held without its incident.
 func TestReportsAcrossKills(t *testing.T) {
 	t.Parallel()
 	b, err := simulator.New(simulator.Opts{Front: simulator.PTY, Sentinel: sentinel(t)})
@@ -65,6 +65,9 @@ func TestReportsAcrossKills(t *testing.T) {
 		}
 		c := b.Platform().CountReports(recipient)
 		t.Logf("%s: %+v of %d visits", recipient, c, b.Platform().Count().Visits)
+		if visits := b.Platform().Count().Visits; c.Reports != visits {
+			t.Errorf("%d visits were refused, and %s holds reports of %d", visits, recipient, c.Reports)
+		}
 		if c.Duplicate != 0 {
 			t.Errorf("%s holds %d visits reported twice", recipient, c.Duplicate)
 		}

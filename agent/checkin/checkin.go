@@ -221,6 +221,8 @@ type Evidence struct {
 	Face        Check
 	Answers     Check // to the policy's questions: all as they should be, or not
 	Staff       Staff
-	Now         time.Time // wall time
-	ClockOK     bool      // Now is believable
+	// Now is the latest time that it can be: ages are counted to it. Earliest is
+	// the earliest; zero is the same as Now. A rule must be in force at both.
+	Now, Earliest time.Time
+	ClockOK       bool // Now is believable
 }

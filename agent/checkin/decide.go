@@ -114,7 +114,11 @@ func (j *judge) try(r *Rule) (How, string) {
 			// This rule may have forbidden what a later one grants.
 			j.stale, j.never = true, j.never || !grants
 			return Unsure, "clock"
-		case !r.inForce(e.Now):
+		case !r.inForce(e.Now, e.earliest()):
+			if r.partly(e.Now, e.earliest()) {
+				j.stale, j.never = true, j.never || !grants
+				return Unsure, "clock"
+			}
 			return Unfit, "from"
 		case !r.When.natHolds(e):
 			return Unfit, r.When.natKey()
@@ -135,9 +139,22 @@ func (r *Rule) timed() bool {
 	return r.When.natTimed() || !r.From.IsZero() || !r.Until.IsZero()
 }
 
-// inForce reports whether r applies at now.
-func (r *Rule) inForce(now time.Time) bool {
-	return (r.From.IsZero() || !now.Before(r.From)) && (r.Until.IsZero() || now.Before(r.Until))
+// inForce reports whether r applies over the whole time that it can be now.
+func (r *Rule) inForce(latest, earliest time.Time) bool {
+	return (r.From.IsZero() || !earliest.Before(r.From)) && (r.Until.IsZero() || latest.Before(r.Until))
+}
+
+// partly reports whether r applies at some of the times that it can be now.
+func (r *Rule) partly(latest, earliest time.Time) bool {
+	return (r.From.IsZero() || !latest.Before(r.From)) && (r.Until.IsZero() || earliest.Before(r.Until))
+}
+
+// earliest is the earliest time that it can be.
+func (e *Evidence) earliest() time.Time {
+	if e.Earliest.IsZero() {
+		return e.Now
+	}
+	return e.Earliest
 }
 
 // fresh reports whether the status is young enough for r. Without a believable

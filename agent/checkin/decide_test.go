@@ -288,3 +288,31 @@ func BenchmarkDecide(b *testing.B) {
 		}
 	}
 }
+
+// A rule that changes while nobody knows the time to the minute: what may be
+// forbidden by then is not granted.
+func TestARuleMustBeInForceOverTheWholeInterval(t *testing.T) {
+	p := strict()
+	for i := range p.Rules {
+		if p.Rules[i].Outcome == Granted {
+			p.Rules[i].Until = noon.Add(time.Hour)
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		lo, hi  time.Duration
+		outcome Outcome
+		reason  Reason
+	}{
+		{"wholly before the change", -time.Minute, 0, Granted, OK},
+		{"across the change", 59 * time.Minute, 61 * time.Minute, Manual, StatusStale},
+		{"wholly after it", 61 * time.Minute, 62 * time.Minute, Manual, NotCovered},
+	} {
+		e := healthy()
+		e.Earliest, e.Now = noon.Add(tt.lo), noon.Add(tt.hi)
+		e.Status.AsOf = e.Now
+		if v := Decide(p, "commerce", e); v.Outcome != tt.outcome || v.Reason != tt.reason {
+			t.Errorf("%s: %s %s, want %s %s", tt.name, v.Outcome, v.Reason, tt.outcome, tt.reason)
+		}
+	}
+}

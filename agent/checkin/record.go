@@ -111,6 +111,7 @@ type Decision struct {
 	ObjectMilliK  int64     `json:"object_mk,omitempty"`  // raw, milli-kelvin
 	AmbientMilliK int64     `json:"ambient_mk,omitempty"` // raw, milli-kelvin
 	Now           time.Time `json:"now"`
+	Earliest      time.Time `json:"earliest,omitzero"`
 	ClockOK       bool      `json:"clock_ok"`
 }
 
@@ -127,7 +128,7 @@ func NewDecision(v Verdict, class VenueClass, e *Evidence) *Decision {
 		CodeExpired: s.CodeExpired, AsOf: s.AsOf,
 		Issuer: e.Credential.Issuer, Age: e.Credential.Age, Mask: e.Mask, Face: e.Face,
 		Answers: e.Answers, Staff: e.Staff,
-		Temperature: e.Temperature, Now: e.Now, ClockOK: e.ClockOK,
+		Temperature: e.Temperature, Now: e.Now, Earliest: e.Earliest, ClockOK: e.ClockOK,
 	}
 	if mode := or(s.Mode, ModeNone); mode != v.Mode {
 		d.StatusMode = mode
@@ -149,7 +150,7 @@ func (d *Decision) Evidence() Evidence {
 			CodeExpired: d.CodeExpired, Mode: or(d.StatusMode, d.Mode), AsOf: d.AsOf,
 		},
 		Why: d.Why, Temperature: d.Temperature, Mask: d.Mask, Face: d.Face,
-		Answers: d.Answers, Staff: d.Staff, Now: d.Now, ClockOK: d.ClockOK,
+		Answers: d.Answers, Staff: d.Staff, Now: d.Now, Earliest: d.Earliest, ClockOK: d.ClockOK,
 	}
 }
 
