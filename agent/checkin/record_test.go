@@ -188,3 +188,36 @@ func TestStatusModeBesideAGuard(t *testing.T) {
 		}
 	}
 }
+
+// FuzzDecodeRecord: whatever lies in a file, it is a record or an error; and a
+// record with a verdict can be decided again, in the same words every time.
+func FuzzDecodeRecord(f *testing.F) {
+	v1, err := os.ReadFile("testdata/record-v1.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(v1)
+	f.Add([]byte(`{"event":{"v":2,"kind":"assisted","verdict":{"mode":"assisted","status_mode":"cached","staff":"identity","credential":"passport","known":true,"as_of":"0001-01-01T00:00:01Z","now":"9999-12-31T23:59:59Z","clock_ok":true}}}`))
+	f.Add([]byte(`{"event":{"v":3}}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := DecodeRecord(data)
+		if (r == nil) == (err == nil) {
+			t.Fatalf("record %v and error %v", r, err)
+		}
+		if err != nil || r.Event.Verdict == nil {
+			return
+		}
+		d := r.Event.Verdict
+		e := d.Evidence()
+		steps := Explain(strict(), VenueClass(d.Class), &e)
+		v := Decide(strict(), VenueClass(d.Class), &e)
+		if got := steps[len(steps)-1].Verdict; got != v {
+			t.Fatalf("explained as %+v, decided as %+v", got, v)
+		}
+		kept := NewDecision(v, VenueClass(d.Class), &e).Evidence()
+		if again := Decide(strict(), VenueClass(d.Class), &kept); again != v {
+			t.Fatalf("decided again as %+v, was %+v", again, v)
+		}
+	})
+}
