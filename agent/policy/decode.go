@@ -17,7 +17,7 @@ import (
 // on, to find the rest of what is wrong.
 func (r *reader) decode(data []byte) (*file, bool) {
 	if len(data) > MaxSize {
-		r.wrong(1, fmt.Sprintf("a policy has at most %d bytes, this has %d", MaxSize, len(data)))
+		r.wrong(1, fmt.Sprintf("a policy has at most %d bytes, this has more", MaxSize))
 		return nil, false
 	}
 	d := yaml.NewDecoder(bytes.NewReader(data))
