@@ -48,7 +48,7 @@ var law = map[string][]string{
 	"agent/backend":              {"agent/checkin", "agent/signed", "agent/backend/api", "agent/clock"},
 	"agent":                      {"hal", "agent/*"},
 	"agent/cmd/kiosk":            {"agent", "agent/*", "configs", "drivers", "drivers/host"},
-	"agent/cmd/sentinel":         {"agent", "agent/*", "agent/cmd/kiosk", "configs", "drivers", "drivers/host", "drivers/X", "hal"},
+	"agent/cmd/sentinel":         {"agent", "agent/*", "agent/cmd/kiosk", "configs", "configs/policies", "drivers", "drivers/host", "drivers/X", "hal"},
 	"simulator/fault":            {},
 	"simulator/X":                {"simulator/fault"},
 	"simulator/front":            {"simulator/fault"},
