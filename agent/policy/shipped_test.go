@@ -259,6 +259,19 @@ func TestForClass(t *testing.T) {
 	}
 }
 
+// A verdict costs no memory, whatever it is.
+func TestDecideAllocatesNothing(t *testing.T) {
+	for id, p := range shipped(t) {
+		for _, colour := range colours {
+			s := situation{colour: colour, nat: checkin.Negative, natAge: time.Hour, clock: true, mode: checkin.ModeOnline, band: checkin.Normal}
+			e := s.evidence()
+			if n := testing.AllocsPerRun(100, func() { checkin.Decide(p, "other", e) }); n > 0 {
+				t.Errorf("%s, %s: %v allocations", id, colour, n)
+			}
+		}
+	}
+}
+
 func BenchmarkDecideShipped(b *testing.B) {
 	for id, p := range shipped(b) {
 		b.Run(id, func(b *testing.B) {

@@ -62,8 +62,10 @@ func (v words[T]) one(r *reader, w word) T {
 	if t, ok := map[string]T{"true": "yes", "false": "no"}[w.text]; ok && slices.Contains(v.all, t) {
 		return t // as JSON says it
 	}
-	if slices.Contains(v.all, T(w.text)) {
-		return T(w.text)
+	// Our own word, not the file's: equal strings at one address compare at once,
+	// and Decide does little else.
+	if i := slices.Index(v.all, T(w.text)); i >= 0 {
+		return v.all[i]
 	}
 	var names []string
 	for _, t := range v.all {
