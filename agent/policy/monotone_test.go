@@ -1,8 +1,12 @@
 package policy_test
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 )
@@ -106,4 +110,36 @@ func (s *situation) check(t *testing.T, p *checkin.Policy, v checkin.Verdict) {
 	if s.guard != (v.Mode == checkin.ModeAssisted) || v.Reason == checkin.Assisted && !s.guard {
 		t.Fatalf("%s: %+v is granted as %+v", p.ID, *s, v)
 	}
+}
+
+// What is kept of a verdict is enough to make it again, also as JSON.
+func TestShippedAgainAfterJSON(t *testing.T) {
+	all := shipped(t)
+	ids := slices.Sorted(maps.Keys(all))
+	rapid.Check(t, func(t *rapid.T) {
+		p := all[rapid.SampledFrom(ids).Draw(t, "policy")]
+		class, e := drawCase(t)
+		e.Credential.Issuer = rapid.SampledFrom([]string{"", "jiangsu", "guangdong"}).Draw(t, "issuer")
+		e.Answers = rapid.SampledFrom([]checkin.Check{"", checkin.Passed, checkin.Failed}).Draw(t, "answers")
+		e.Temperature = rapid.SampledFrom(bands).Draw(t, "temperature")
+		e.Status.NAT = rapid.SampledFrom([]checkin.Result{checkin.Negative, checkin.Pending, checkin.NoTest, ""}).Draw(t, "nat")
+		v := checkin.Decide(p, class, e)
+		if v.Outcome == checkin.Granted && e.Staff != checkin.StaffIdentity && (!e.Status.Known || e.Credential.Issuer == "guangdong") {
+			t.Fatalf("granted as %+v: %+v", v, e)
+		}
+		text, err := checkin.EncodeRecord(&checkin.Record{Event: checkin.Event{
+			Version: checkin.EventVersion, Verdict: checkin.NewDecision(v, class, e),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := checkin.DecodeRecord(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := r.Event.Verdict.Evidence()
+		if again := checkin.Decide(p, checkin.VenueClass(r.Event.Verdict.Class), &kept); again != v {
+			t.Fatalf("decided again as %+v, was %+v", again, v)
+		}
+	})
 }

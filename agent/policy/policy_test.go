@@ -287,6 +287,20 @@ func shipped(t testing.TB) map[string]*checkin.Policy {
 	return all
 }
 
+// sane holds any policy that is accepted to what none may do.
+func sane(t *testing.T, p *checkin.Policy, s *situation) {
+	t.Helper()
+	v := checkin.Decide(p, "office", s.evidence())
+	if v.Outcome != checkin.Granted {
+		return
+	}
+	i := slices.IndexFunc(p.Rules, func(r checkin.Rule) bool { return r.ID == v.Rule })
+	proof := p.Rules[i].Unchecked || s.colour == checkin.Green || s.host == checkin.HostYes
+	if s.mode == checkin.ModeNone || s.colour == checkin.Red || !proof {
+		t.Fatalf("rule %s grants %+v", v.Rule, *s)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(head + good))
 	f.Add([]byte("rules: &a [*a]"))
@@ -321,6 +335,16 @@ func FuzzParse(f *testing.F) {
 			}
 			if r.Outcome == checkin.Granted && slices.Contains(r.When.Colours, checkin.Red) {
 				t.Fatalf("rule %s grants on red", r.ID)
+			}
+		}
+		for _, colour := range colours {
+			for _, host := range []checkin.Consent{checkin.HostYes, checkin.HostNone} {
+				for _, rung := range ladder {
+					sane(t, p, &situation{
+						colour: colour, host: host, nat: checkin.Negative, natAge: time.Hour, clock: true,
+						mode: rung.mode, age: rung.age, band: checkin.Normal,
+					})
+				}
 			}
 		}
 	})
