@@ -41,7 +41,7 @@ var law = map[string][]string{
 	"agent/backend/api":          {},
 	"agent/clock":                {"agent/checkin"},
 	"agent/policy":               {"agent/checkin"},
-	"agent/credential":           {"agent/checkin"},
+	"agent/credential":           {"agent/checkin", "agent/signed"},
 	"agent/verify":               {"agent/checkin"},
 	"agent/queue":                {"agent/checkin"},
 	"agent/screen":               {"agent/checkin", "agent/catalogue"},

@@ -1,19 +1,3 @@
-// Package signed is the envelope of everything that somebody vouches for:
-// strict CBOR inside COSE_Sign1 (RFC 9052). Today that is the platform's
-// status statement; codes and feed headers follow on the same two functions.
-// Pure: bytes and keys in, values and errors out, no clock.
-//
-// # Grammar
-//
-// A statement is a COSE_Sign1, tag 18, at most 4096 bytes, nothing after it:
-//
-//	18([ protected: bstr .cbor {1: alg, 4: kid}, unprotected: {}, payload: bstr, signature ])
-//
-// alg is EdDSA (-8, Ed25519) or ES256 (-7, low-s only). The payload is one CBOR
-// map with the integer keys of Statement's fields. Refused are: duplicate keys,
-// indefinite lengths, tags within, floats, more than 32 entries, nesting beyond
-// 4, bytes after the end, and any key that the statement's own list of critical
-// fields names and this program does not know. Other unknown keys are ignored.
 package signed
 
 import (
@@ -90,8 +74,8 @@ func Sign(key crypto.Signer, kid string, s *Statement) ([]byte, error) {
 	return SignPayload(key, kid, payload)
 }
 
-// SignPayload signs any payload. It is the writing half, for platforms and for
-// tests that make what Open must refuse.
+// SignPayload signs any payload; an empty kid is left out. It is the writing half,
+// for platforms and for tests that make what Open must refuse.
 func SignPayload(key crypto.Signer, kid string, payload []byte) ([]byte, error) {
 	alg, err := algorithm(key.Public())
 	if err != nil {
@@ -103,7 +87,9 @@ func SignPayload(key crypto.Signer, kid string, payload []byte) ([]byte, error) 
 	}
 	m := cose.NewSign1Message()
 	m.Headers.Protected.SetAlgorithm(alg)
-	m.Headers.Protected[cose.HeaderLabelKeyID] = []byte(kid)
+	if kid != "" {
+		m.Headers.Protected[cose.HeaderLabelKeyID] = []byte(kid)
+	}
 	m.Payload = payload
 	if err := m.Sign(rand.Reader, nil, signer); err != nil {
 		return nil, err
@@ -129,34 +115,17 @@ func Open(keys Keys, raw []byte) (*Statement, error) {
 
 // OpenPayload checks raw and returns what is signed.
 func OpenPayload(keys Keys, raw []byte) ([]byte, error) {
-	if len(raw) > MaxSize {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrUnsigned, len(raw), MaxSize)
-	}
-	if err := decoder.Wellformed(raw); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrUnsigned, err)
-	}
-	var m cose.Sign1Message
-	if err := m.UnmarshalCBOR(raw); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrUnsigned, err)
+	m, err := envelope(raw)
+	if err != nil {
+		return nil, err
 	}
 	kid, _ := m.Headers.Protected[cose.HeaderLabelKeyID].([]byte)
 	key, ok := keys[string(kid)]
 	if !ok {
 		return nil, ErrKey
 	}
-	alg, err := m.Headers.Protected.Algorithm()
-	if want, kerr := algorithm(key); err != nil || kerr != nil || alg != want {
-		return nil, fmt.Errorf("%w: the algorithm is not the key's", ErrSignature)
-	}
-	if alg == cose.AlgorithmES256 && !bytes.Equal(lowS(m.Signature), m.Signature) {
-		return nil, fmt.Errorf("%w: high s", ErrSignature)
-	}
-	v, err := cose.NewVerifier(alg, key)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrSignature, err)
-	}
-	if err := m.Verify(nil, v); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrSignature, err)
+	if err := verify(m, key); err != nil {
+		return nil, err
 	}
 	return m.Payload, nil
 }
@@ -197,6 +166,41 @@ func ParseKey(data []byte) (crypto.PublicKey, error) {
 }
 
 //
+
+// envelope takes raw apart; nothing in it is believed yet.
+func envelope(raw []byte) (*cose.Sign1Message, error) {
+	if len(raw) > MaxSize {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrUnsigned, len(raw), MaxSize)
+	}
+	if err := decoder.Wellformed(raw); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrUnsigned, err)
+	}
+	m := new(cose.Sign1Message)
+	if err := m.UnmarshalCBOR(raw); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrUnsigned, err)
+	}
+	return m, nil
+}
+
+// verify holds m against the key that is to have signed it. The key chooses the
+// algorithm, not the message.
+func verify(m *cose.Sign1Message, key crypto.PublicKey) error {
+	alg, err := m.Headers.Protected.Algorithm()
+	if want, kerr := algorithm(key); err != nil || kerr != nil || alg != want {
+		return fmt.Errorf("%w: the algorithm is not the key's", ErrSignature)
+	}
+	if alg == cose.AlgorithmES256 && !bytes.Equal(lowS(m.Signature), m.Signature) {
+		return fmt.Errorf("%w: high s", ErrSignature)
+	}
+	v, err := cose.NewVerifier(alg, key)
+	if err != nil {
+		return fmt.Errorf("%w: %v", ErrSignature, err)
+	}
+	if err := m.Verify(nil, v); err != nil {
+		return fmt.Errorf("%w: %v", ErrSignature, err)
+	}
+	return nil
+}
 
 // check refuses what is well-formed and still no statement.
 func (s *Statement) check() error {
