@@ -220,6 +220,7 @@ func (a *Agent) heartbeat(ctx context.Context) {
 		cancel()
 		if ctx.Err() == nil {
 			a.lane.link(err == nil)
+			a.watchClock()
 		}
 		select {
 		case <-ctx.Done():
@@ -227,6 +228,19 @@ func (a *Agent) heartbeat(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// watchClock keeps what is known of the time on the disk, and tells when the
+// wall clock contradicts it.
+func (a *Agent) watchClock() {
+	if err := a.o.Clock.Save(); err != nil {
+		a.o.Log.Warn("keeping the time", "err", err)
+	}
+	if a.o.Clock.Agrees() {
+		a.hub.clear("clock")
+		return
+	}
+	a.hub.raise("clock")
 }
 
 // statePath names a file in the state folder; empty if there is none.

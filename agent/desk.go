@@ -25,7 +25,7 @@ type desk struct {
 	mu     sync.Mutex
 	open   []helpCase // oldest first
 	ringer chan struct{}
-	owed   []checkin.Event // overrides that could not be written yet
+	owed   []queue.Entry // overrides that could not be written yet
 }
 
 // helpCase is a visitor who was not let in and may turn to a guard.
@@ -165,8 +165,12 @@ func (l *lane) override(ctx context.Context, p presented) (WordAnswer, error) {
 			return answer, errors.New("the gate cannot be commanded now (gone, halted, or open for a fire): open it by hand")
 		}
 	}
-	if err := l.put(ctx, event, nil); err != nil {
-		l.a.desk.owe(event, err)
+	entry := queue.Entry{Event: event}
+	if p.cred.Value != "" { // who is let in is registered, if it is known who he is
+		entry.Who = identity(event.UUID, p.cred)
+	}
+	if err := l.put(ctx, entry.Event, entry.Who); err != nil {
+		l.a.desk.owe(entry, err)
 	}
 	l.a.hub.emit(Happening{
 		Type: "verdict", Visit: event.UUID, Outcome: answer.Outcome, Reason: answer.Reason,
@@ -229,11 +233,7 @@ func (d *desk) presented(w Word) (presented, error) {
 	}
 	switch {
 	case w.Document != nil:
-		var today time.Time
-		if d.a.o.Clock.Believable() {
-			today = d.a.o.Clock.Now()
-		}
-		p.cred = credential.FromDocument(w.Document.Kind, w.Document.Number, w.Document.Name, today)
+		p.cred = credential.FromDocument(w.Document.Kind, w.Document.Number, w.Document.Name, d.a.o.Clock.Interval().Hi)
 		if p.cred.Fault == checkin.CredentialInvalid {
 			return p, errors.New("the document's number does not check out: type it again")
 		}
@@ -282,7 +282,7 @@ func (d *desk) cases() []CaseStatus {
 }
 
 // owe keeps an override that could not be written.
-func (d *desk) owe(e checkin.Event, err error) {
+func (d *desk) owe(e queue.Entry, err error) {
 	d.a.o.Log.Error("recording an override: kept in memory", "err", err)
 	d.a.hub.raise("unrecorded")
 	d.mu.Lock()
@@ -302,7 +302,7 @@ func (d *desk) settle(ctx context.Context) error {
 		}
 		e := d.owed[0]
 		d.mu.Unlock()
-		if err := d.a.lane.put1(ctx, queue.Entry{Event: e}); err != nil {
+		if err := d.a.lane.put1(ctx, e); err != nil {
 			return err
 		}
 		d.mu.Lock()

@@ -101,8 +101,8 @@ func TestAGuardsWord(t *testing.T) {
 			[]string{"recorded assisted refused staff-refused with identity", "said staff-refused"}},
 		{"an emergency", "", `{"action":"open","reason":"emergency"}`,
 			[]string{"recorded override", "released for 3s", "said exempt"}},
-		{"an emergency of somebody red", zhao, `{"action":"open","reason":"emergency"}`,
-			[]string{"recorded override", "released for 3s", "said exempt"}},
+		{"an emergency of somebody red is registered", zhao, `{"action":"open","reason":"emergency"}`,
+			[]string{"recorded override with identity", "released for 3s", "said exempt"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atDesk(t, checkin.GuardPresent, func(r *rig) {

@@ -64,7 +64,11 @@ func (l *lane) examine(ctx context.Context, p presented) (checkin.Evidence, *hal
 
 // stamp sets the time at which the evidence is weighed.
 func (l *lane) stamp(e *checkin.Evidence) {
-	e.Now, e.ClockOK = l.a.o.Clock.Now().UTC(), l.a.o.Clock.Believable()
+	i := l.a.o.Clock.Interval()
+	e.Now, e.Earliest, e.ClockOK = i.Hi.UTC(), i.Lo.UTC(), i.Bounded()
+	if !e.ClockOK {
+		e.Now, e.Earliest = l.a.o.Clock.Now().UTC(), time.Time{} // for the record only
+	}
 }
 
 // wantsTemperature reports whether a reading can change the verdict on e.

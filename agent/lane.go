@@ -77,14 +77,10 @@ func (l *lane) presentCode(device string, code hal.Code) {
 
 // presentCard takes a card from a reader.
 func (l *lane) presentCard(device string, card hal.Card) {
-	var today time.Time
-	if l.a.o.Clock.Believable() {
-		today = l.a.o.Clock.Now()
-	}
 	cred := credential.FromCard(credential.Card{
 		Type: byte(card.Type), Number: card.Number, Name: card.Name,
 		ValidTo: card.ValidTo, Birth: card.Birth, Sex: card.Sex,
-	}, today)
+	}, l.a.o.Clock.Interval().Hi)
 	l.present(presented{cred: cred, key: sha256.Sum256(card.Raw[:]), device: device, at: time.Now()})
 }
 

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
@@ -67,13 +68,23 @@ func (l *lane) act(ctx context.Context, visit string, p presented, v checkin.Ver
 		view.State = screen.WrongCode
 	case v.Outcome == checkin.Granted && v.Mode == checkin.ModeAssisted:
 		view.State = screen.Assisted
-	case v.Outcome != checkin.Granted && p.word == nil:
-		l.a.desk.add(visit, p, v)
-		view = l.helped(ctx, view, visit, p, v)
+	case v.Outcome != checkin.Granted:
+		view.Reference = reference(visit)
+		if p.word == nil {
+			l.a.desk.add(visit, p, v)
+			view = l.helped(ctx, view, visit, p, v)
+		}
 	}
 	l.show(view)
 	l.say(string(v.Reason))
 	return nil
+}
+
+// reference is what a visitor can name when he asks about his visit: the random
+// end of its UUID, which tells nobody anything and finds the record.
+func reference(visit string) string {
+	end := strings.ToUpper(visit[max(0, len(visit)-8):])
+	return end[:len(end)/2] + "-" + end[len(end)/2:]
 }
 
 // helped begins what helps a visitor whom the kiosk cannot let in: his host is

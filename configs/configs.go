@@ -77,6 +77,13 @@ type Config struct {
 	// the clock, and needs bench: true. A kiosk in service never sets it.
 	Clock string `yaml:"clock"`
 
+	// ClockTrusted says that this board's own clock is good by itself: a battery
+	// keeps it, or the machine synchronises it with a source the operator trusts.
+	// Without it the kiosk knows the time from the platform's signed answers, and
+	// after a restart of the board lets nobody in offline until it has one.
+	// Default false.
+	ClockTrusted bool `yaml:"clock_trusted"`
+
 	// Bench marks a configuration of the simulated bench. It permits what would
 	// be a hole in service, and check says so.
 	Bench bool `yaml:"bench"`
@@ -96,6 +103,17 @@ type Venue struct {
 	NameEn string `yaml:"name_en"`
 	// Address stands on the screen, so that a moved device is seen.
 	Address string `yaml:"address"`
+	// WaitAt is where those wait who are not let in, as it stands after "请在":
+	// 大厅左侧等候区. May be left out.
+	WaitAt string `yaml:"wait_at"`
+	// WaitAtEn is the same in English, as it stands after "at": the left side of
+	// the lobby.
+	WaitAtEn string `yaml:"wait_at_en"`
+	// Appeal says where somebody can object who was not let in; it stands on the
+	// screen beside the number of his visit. Default: 随申办“我要申诉”.
+	Appeal string `yaml:"appeal"`
+	// AppealEn is the same in English. Default: “我要申诉” in the 随申办 app.
+	AppealEn string `yaml:"appeal_en"`
 	// Class is one of the 17 classes of the notice: housing, lodging, transport,
 	// medical, catering, culture, finance, commerce, education, care,
 	// construction, religion, logistics, office, government, utilities, other.
@@ -109,8 +127,8 @@ type Venue struct {
 
 // Platform is where statuses come from and records go.
 type Platform struct {
-	// URLs are the platform's addresses, https only; today the first is asked.
-	// Required.
+	// URLs are the platform's addresses, https only. The second is asked when the
+	// first has failed or is slow; more are not used. Required.
 	URLs []string `yaml:"urls"`
 	// CA is the path of the certificate authority of the platform (PEM).
 	// Required; the machine's own list of authorities is not used.

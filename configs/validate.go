@@ -37,6 +37,8 @@ var own = map[string][]string{
 func (c *Config) defaults() {
 	set(&c.Lane, "1")
 	set(&c.Direction, "in")
+	set(&c.Venue.Appeal, "随申办“我要申诉”")
+	set(&c.Venue.AppealEn, "“我要申诉” in the 随申办 app")
 	set(&c.Records.Max, 200_000)
 	set(&c.Gate.Release, Duration(3*time.Second))
 	set(&c.Gate.Settle, Duration(400*time.Millisecond))

@@ -73,9 +73,12 @@ type Bench struct {
 	kiosk   kioskRunner
 	seen    *observer
 
-	platformOffset, kioskOffset atomic.Int64
-	clockMoved                  chan struct{} // closed and replaced when kioskOffset changes
-	clockMu                     sync.Mutex
+	platformOffset, kioskOffset, bootOffset atomic.Int64
+	boots                                   atomic.Int64  // how often the board was without power
+	unset                                   atomic.Bool   // the next start has no believable clock
+	clockMoved                              chan struct{} // closed and replaced when an offset changes
+	clockMu                                 sync.Mutex
+	began                                   time.Time
 
 	memoryMu       sync.Mutex
 	memoryPlatform *backend.MemoryListener
@@ -105,7 +108,7 @@ func New(o Opts) (*Bench, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the bench's folder: %w", err)
 	}
-	b := &Bench{o: o, dir: dir, facts: newFacts(), faults: &backend.Faults{}, clockMoved: make(chan struct{})}
+	b := &Bench{o: o, dir: dir, facts: newFacts(), faults: &backend.Faults{}, clockMoved: make(chan struct{}), began: time.Now()}
 	b.seen = newObserver(b.facts)
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	if err := b.build(); err != nil {
@@ -164,6 +167,9 @@ const readyLimit = 20 * time.Second
 
 // StartAgent starts the agent and waits until it is ready.
 func (b *Bench) StartAgent(ctx context.Context) error {
+	if b.unset.Load() {
+		b.reboot()
+	}
 	mark := b.facts.mark()
 	if err := b.kiosk.start(); err != nil {
 		return err
@@ -234,13 +240,15 @@ func (b *Bench) platformNow() time.Time {
 	return time.Now().Add(time.Duration(b.platformOffset.Load()))
 }
 
-// moveClock moves the kiosk's clock, and the platform's if both is set.
+// moveClock lets time pass, for the kiosk and for the platform; or, if both is
+// not set, somebody sets the kiosk's wall clock, which moves nothing else.
 func (b *Bench) moveClock(d time.Duration, both bool) {
 	b.clockMu.Lock()
 	defer b.clockMu.Unlock()
 	b.kioskOffset.Add(int64(d))
 	if both {
 		b.platformOffset.Add(int64(d))
+		b.bootOffset.Add(int64(d))
 	}
 	close(b.clockMoved)
 	b.clockMoved = make(chan struct{})
@@ -258,6 +266,25 @@ func (b *Bench) dialMemoryPlatform(ctx context.Context) (net.Conn, error) {
 	b.memoryMu.Unlock()
 	return l.Dial(ctx)
 }
+
+// bootID is what the kiosk's kernel calls this boot.
+func (b *Bench) bootID() string { return fmt.Sprintf("bench-boot-%d", b.boots.Load()) }
+
+// reboot is a board that was without power: it counts from its own start again,
+// and its clock may have been lost.
+func (b *Bench) reboot() {
+	b.clockMu.Lock()
+	defer b.clockMu.Unlock()
+	b.boots.Add(1)
+	if b.unset.Swap(false) {
+		b.kioskOffset.Store(int64(time.Until(lostClock)))
+	}
+	close(b.clockMoved)
+	b.clockMoved = make(chan struct{})
+}
+
+// lostClock is what a board's clock shows whose battery is empty.
+var lostClock = time.Date(1970, 1, 1, 0, 1, 0, 0, time.UTC)
 
 // setPlatform orders a fault, and takes the listener down or up with it.
 func (b *Bench) setPlatform(f backend.Fault) error {

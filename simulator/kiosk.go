@@ -75,7 +75,7 @@ func (b *Bench) configure() error {
 	}
 	var c strings.Builder
 	fmt.Fprintf(&c, "# made by the bench\nbench: true\ndevice: %s\nprofile: %s\nstate: state\npolicy: %s\n", kioskID, b.o.Profile, policy)
-	fmt.Fprintf(&c, "venue: {id: bench-venue, name: 模拟大厦, name_en: Bench Building, address: 模拟路 1 号, class: %s}\n", b.o.Class)
+	fmt.Fprintf(&c, "venue: {id: bench-venue, name: 模拟大厦, name_en: Bench Building, address: 模拟路 1 号, wait_at: 大厅左侧等候区, wait_at_en: the left side of the lobby, class: %s}\n", b.o.Class)
 	fmt.Fprintf(&c, "platform:\n  urls: [%s]\n  ca: %s\n  certificate: %s\n  key: %s\n  statement_keys: [%s]\n",
 		b.url, files.CA, files.Certificate, files.Key, files.StatementKey)
 	fmt.Fprintf(&c, "records: {recipient: %s}\nscreen: {listen: %q}\ncontrol: control.sock\n", recipient, b.o.Screen)
@@ -192,9 +192,9 @@ func (b *Bench) tellClock(c net.Conn) {
 	defer c.Close()
 	for {
 		b.clockMu.Lock()
-		offset, moved := b.kioskOffset.Load(), b.clockMoved
+		offset, boot, moved := b.kioskOffset.Load(), b.bootOffset.Load(), b.clockMoved
 		b.clockMu.Unlock()
-		if _, err := fmt.Fprintf(c, "offset %v\n", time.Duration(offset)); err != nil {
+		if _, err := fmt.Fprintf(c, "offset %v boot %v id %s\n", time.Duration(offset), time.Duration(boot), b.bootID()); err != nil {
 			return
 		}
 		select {
@@ -341,10 +341,10 @@ func (k *memoryKiosk) start() error {
 	k.log = &tail{}
 	k.control = backend.NewMemoryListener()
 	wall := func() time.Time { return time.Now().Add(time.Duration(k.b.kioskOffset.Load())) }
-	start := time.Now()
+	boot := func() time.Duration { return time.Since(k.b.began) + time.Duration(k.b.bootOffset.Load()) }
 	whole, err := kiosk.New(config, kiosk.Env{
 		Version: "memory", Wires: k.b.wires, Log: slog.New(slog.NewTextHandler(k.log, nil)),
-		Clock: &clock.Clock{Wall: wall, Boot: func() time.Duration { return time.Since(start) }, BootID: "memory"},
+		Clock: &clock.Clock{Wall: wall, Boot: boot, BootID: k.b.bootID()},
 		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return k.b.dialMemoryPlatform(ctx)
 		},

@@ -37,7 +37,10 @@ type Opts struct {
 	Lane    string
 	Version string // of this program, for the User-Agent
 	Clock   *clock.Clock
-	Timeout time.Duration // of one question; 0 is two seconds
+	// Recovered hears that the platform's time has taken back one that was
+	// driven ahead; nil hears nothing.
+	Recovered func()
+	Timeout   time.Duration // of one question; 0 is two seconds
 	// Dial opens the connection; nil dials the network.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -93,6 +96,7 @@ func (c *Client) Verify(ctx context.Context, cred checkin.Credential) (checkin.S
 	defer cancel()
 	nonce := make([]byte, 16)
 	_, _ = rand.Read(nonce) // never fails
+	asked := time.Now()
 	raw, err := c.post(ctx, "/v1/verify", api.COSE, signed.MaxSize, api.VerifyRequest{
 		Kind: string(cred.Kind), Value: cred.Value, Venue: c.o.Venue, Kiosk: c.o.Kiosk,
 		Lane: c.o.Lane, Nonce: nonce,
@@ -108,8 +112,11 @@ func (c *Client) Verify(ctx context.Context, cred checkin.Credential) (checkin.S
 	if err := s.Bound(nonce, hash[:], c.o.Venue, c.o.Kiosk); err != nil {
 		return checkin.Status{}, fmt.Errorf("the platform's statement: %w", err)
 	}
-	if err := c.timely(s); err != nil {
-		return checkin.Status{}, err
+	if !timely(s) {
+		return checkin.Status{}, errStale
+	}
+	if c.o.Clock.Answered(time.Unix(s.Time, 0), time.Since(asked)) && c.o.Recovered != nil {
+		c.o.Recovered()
 	}
 	return status(s), nil
 }
@@ -214,18 +221,12 @@ func (c *Client) deliver(ctx context.Context, path string, batch any) ([]checkin
 // errStale is a statement about another time.
 var errStale = errors.New("the platform's statement is stale or not yet valid")
 
-// timely refuses a statement that is out of its time. Without a believable
-// clock the nonce alone vouches that it is fresh.
-func (c *Client) timely(s *signed.Statement) error {
-	if !c.o.Clock.Believable() {
-		return nil
-	}
-	now := c.o.Clock.Now()
-	asOf, until := time.Unix(s.AsOf, 0), time.Unix(s.ValidUntil, 0)
-	if now.Sub(asOf) > maxStale || asOf.Sub(now) > maxStale || now.After(until.Add(maxStale)) {
-		return errStale
-	}
-	return nil
+// timely reports whether a statement is of its own time: the platform's clock
+// stands beside it, and our nonce vouches that both are of now. Our own clock
+// has no say: it may be wrong.
+func timely(s *signed.Statement) bool {
+	now, asOf, until := time.Unix(s.Time, 0), time.Unix(s.AsOf, 0), time.Unix(s.ValidUntil, 0)
+	return now.Sub(asOf) <= maxStale && asOf.Sub(now) <= maxStale && !now.After(until.Add(maxStale))
 }
 
 // status turns a statement into what the core knows.

@@ -121,24 +121,26 @@ func TestTheConnectionIsKept(t *testing.T) {
 	})
 }
 
-// TestAnUnsetClockTrustsTheNonce: without a believable clock nothing can be
-// called stale, and the nonce alone vouches.
-func TestAnUnsetClockTrustsTheNonce(t *testing.T) {
+// TestTheAnswerSetsTheClock: our own clock has no say in whether an answer is of
+// now; the nonce vouches for it, and the answer says what time it is.
+func TestTheAnswerSetsTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, believable := range []bool{true, false} {
-			var k *kiosk
-			k = newKiosk(t, says(&k, func(*signed.Statement) {}))
-			wall := time.Date(1970, 1, 1, 0, 1, 0, 0, time.UTC)
-			at := &clock.Clock{Wall: func() time.Time { return wall }}
-			if !believable {
-				at.Floor = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-			}
-			c := k.with(t, at)
-			if s, err := c.Verify(t.Context(), shown); s.Known == believable {
-				t.Errorf("believable %v: known %v, %v", believable, s.Known, err)
-			}
-			synctest.Wait()
-			c.Close()
+		var k *kiosk
+		var said time.Time
+		k = newKiosk(t, says(&k, func(s *signed.Statement) { said = time.Unix(s.Time, 0) }))
+		wall := time.Date(1970, 1, 1, 0, 1, 0, 0, time.UTC)
+		at := &clock.Clock{Wall: func() time.Time { return wall }}
+		c := k.with(t, at)
+		if at.Believable() {
+			t.Fatal("the clock is believed before anybody was asked")
 		}
+		if s, err := c.Verify(t.Context(), shown); !s.Known {
+			t.Errorf("known %v, %v", s.Known, err)
+		}
+		if i := at.Interval(); !i.Bounded() || !i.Lo.Equal(said) {
+			t.Errorf("the interval is %v, the platform said %v", i, said)
+		}
+		synctest.Wait()
+		c.Close()
 	})
 }

@@ -54,10 +54,14 @@ func System(floor time.Time) *Clock {
 }
 
 // Follow lets a test bench move the clock: it connects to the unix socket at
-// path and reads lines "offset DURATION", how far the wall clock is to stand
-// ahead of the machine's. It returns after the first line, and follows the
-// others until ctx ends or the bench says something else. Kiosks in service have no such socket: the
-// configuration refuses it.
+// path and reads lines
+//
+//	offset DURATION [boot DURATION] [id WORD]
+//
+// how far the wall clock and the time since boot are to stand ahead of the
+// machine's, and what this boot is to be called. It returns after the first
+// line, and follows the others until ctx ends or the bench says something else.
+// Kiosks in service have no such socket: the configuration refuses it.
 func (c *Clock) Follow(ctx context.Context, path string) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	if err != nil {
@@ -65,19 +69,23 @@ func (c *Clock) Follow(ctx context.Context, path string) error {
 	}
 	// Before the first read: a bench that says nothing must not hang the kiosk.
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	var offset atomic.Int64
+	var m moved
 	lines := bufio.NewScanner(conn)
-	if err := readOffset(lines, &offset); err != nil {
+	if err := m.read(lines); err != nil {
 		stop()
 		_ = conn.Close()
 		return fmt.Errorf("clock: %w", err)
 	}
-	wall := c.Wall
-	c.Wall = func() time.Time { return wall().Add(time.Duration(offset.Load())) }
+	wall, boot := c.Wall, c.Boot
+	c.Wall = func() time.Time { return wall().Add(time.Duration(m.wall.Load())) }
+	c.Boot = func() time.Duration { return boot() + time.Duration(m.boot.Load()) }
+	if m.id != "" {
+		c.BootID = m.id
+	}
 	go func() {
 		defer conn.Close() // so that the bench hears of a line that was none
 		defer stop()
-		for readOffset(lines, &offset) == nil {
+		for m.read(lines) == nil {
 		}
 	}()
 	return nil
@@ -86,29 +94,59 @@ func (c *Clock) Follow(ctx context.Context, path string) error {
 // Now returns the wall time.
 func (c *Clock) Now() time.Time { return c.Wall() }
 
-// Believable reports whether the wall clock can be right.
-func (c *Clock) Believable() bool { return !c.Wall().Before(c.Floor) }
+// Believable reports whether it is known what time it is: the interval is
+// bounded.
+func (c *Clock) Believable() bool { return c.Interval().Bounded() }
+
+// Agrees reports whether the wall clock lies within what is known of the time.
+// A kiosk whose wall clock does not goes on by what is known, and raises an
+// alarm.
+func (c *Clock) Agrees() bool {
+	wall, i := c.Wall(), c.Interval()
+	return !wall.Before(i.Lo.Add(-around)) && (!i.Bounded() || !wall.After(i.Hi.Add(around)))
+}
 
 // Stamp takes the time of an event.
 func (c *Clock) Stamp() checkin.Stamp {
 	return checkin.Stamp{
-		Wall: c.Wall().UTC(), Boot: c.Boot(), BootID: c.BootID, Trusted: c.Believable(),
+		Wall: c.Wall().UTC(), Boot: c.elapsed(), BootID: c.BootID, Trusted: c.Believable(),
 	}
 }
 
 //
 
-// readOffset reads one line of a bench's clock.
-func readOffset(lines *bufio.Scanner, offset *atomic.Int64) error {
+// moved is how a bench has moved the clock.
+type moved struct {
+	wall, boot atomic.Int64
+	id         string // of the boot, from the first line
+}
+
+// read reads one line of a bench's clock.
+func (m *moved) read(lines *bufio.Scanner) error {
 	if !lines.Scan() {
 		return errors.Join(errors.New("the bench has hung up"), lines.Err())
 	}
-	text, ok := strings.CutPrefix(lines.Text(), "offset ")
-	d, err := time.ParseDuration(text)
-	if !ok || err != nil {
-		return fmt.Errorf("%q is no offset", lines.Text())
+	words := strings.Fields(lines.Text())
+	wrong := fmt.Errorf("%q is no offset", lines.Text())
+	if len(words)%2 != 0 || len(words) == 0 || words[0] != "offset" {
+		return wrong
 	}
-	offset.Store(int64(d))
+	for i := 0; i < len(words); i += 2 {
+		d, err := time.ParseDuration(words[i+1])
+		switch {
+		case words[i] == "id" && m.id == "":
+			m.id = words[i+1]
+		case words[i] == "id":
+		case err != nil:
+			return wrong
+		case words[i] == "offset":
+			m.wall.Store(int64(d))
+		case words[i] == "boot":
+			m.boot.Store(int64(d))
+		default:
+			return wrong
+		}
+	}
 	return nil
 }
 

@@ -58,7 +58,15 @@ type known struct {
 	hi     time.Time     // zero: nothing
 	hiBoot time.Duration
 	path   string
-	saved  time.Time
+	saved  time.Time // Lo as it stands on the disk; zero: write it at once
+}
+
+// kept is what outlives a restart: Lo always, Hi as long as it is the same boot.
+type kept struct {
+	Lo     time.Time     `json:"lo"`
+	Hi     time.Time     `json:"hi,omitzero"`
+	HiBoot time.Duration `json:"hi_boot_ns,omitempty"`
+	BootID string        `json:"boot_id,omitempty"`
 }
 
 // Interval returns what is known of the present time.
@@ -98,8 +106,11 @@ func (c *Clock) Answered(t time.Time, took time.Duration) (recovered bool) {
 	defer c.known.mu.Unlock()
 	recovered = c.interval().Lo.After(t.Add(took + around))
 	k := &c.known
-	k.lo, k.loBoot = t, c.Boot()
-	k.hi, k.hiBoot = t.Add(took), c.Boot()
+	if k.hi.IsZero() {
+		k.saved = time.Time{} // a restart in this boot shall know it
+	}
+	k.lo, k.loBoot = t, c.elapsed()
+	k.hi, k.hiBoot = t.Add(took), c.elapsed()
 	if recovered {
 		k.saved = time.Time{} // write it at once: the wrong one is on the disk
 	}
@@ -117,30 +128,34 @@ func (c *Clock) Keep(path string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	var kept struct{ Lo time.Time }
+	var was kept
 	if err == nil {
-		err = json.Unmarshal(data, &kept)
+		err = json.Unmarshal(data, &was)
 	}
 	if err != nil {
 		return fmt.Errorf("clock: the kept time in %s is not usable and is begun anew: %w", path, err)
 	}
-	c.known.saved = kept.Lo
-	if kept.Lo.After(c.interval().Lo) {
-		c.rise(kept.Lo)
+	if was.BootID == c.BootID && was.BootID != "" && was.HiBoot <= c.elapsed() {
+		c.known.saved = was.Lo
+		c.known.hi, c.known.hiBoot = was.Hi, was.HiBoot
+	}
+	if was.Lo.After(c.interval().Lo) {
+		c.rise(was.Lo)
 	}
 	return nil
 }
 
-// Save keeps Lo if it has risen by ten minutes since it was kept, or was taken
-// back.
+// Save keeps what is known if Lo has risen by ten minutes since it was kept, or
+// was taken back, or nothing was kept in this boot.
 func (c *Clock) Save() error {
 	c.known.mu.Lock()
-	lo, saved, path := c.interval().Lo, c.known.saved, c.known.path
+	now := kept{c.interval().Lo.UTC(), c.known.hi.UTC(), c.known.hiBoot, c.BootID}
+	saved, path := c.known.saved, c.known.path
 	c.known.mu.Unlock()
-	if path == "" || !saved.IsZero() && lo.Sub(saved) < saveEvery {
+	if path == "" || !saved.IsZero() && now.Lo.Sub(saved) < saveEvery {
 		return nil
 	}
-	data, err := json.Marshal(struct{ Lo time.Time }{lo.UTC()})
+	data, err := json.Marshal(now)
 	if err == nil {
 		err = renameio.WriteFile(path, append(data, '\n'), 0o600)
 	}
@@ -148,7 +163,7 @@ func (c *Clock) Save() error {
 		return fmt.Errorf("clock: keeping the time: %w", err)
 	}
 	c.known.mu.Lock()
-	c.known.saved = lo
+	c.known.saved = now.Lo
 	c.known.mu.Unlock()
 	return nil
 }
@@ -157,7 +172,7 @@ func (c *Clock) Save() error {
 
 // interval is Interval with the lock held.
 func (c *Clock) interval() Interval {
-	k, boot := &c.known, c.Boot()
+	k, boot := &c.known, c.elapsed()
 	i := Interval{Lo: c.Floor}
 	if !k.lo.IsZero() {
 		passed := boot - k.loBoot
@@ -194,10 +209,18 @@ func (i *Interval) believe(wall time.Time) {
 
 // rise sets Lo. The lock is held.
 func (c *Clock) rise(t time.Time) {
-	c.known.lo, c.known.loBoot = t, c.Boot()
+	c.known.lo, c.known.loBoot = t, c.elapsed()
 	if hi := c.known.hi; !hi.IsZero() && c.interval().Hi.Before(t) {
-		c.known.hi, c.known.hiBoot = t, c.Boot() // the signature is right, the oscillator was not
+		c.known.hi, c.known.hiBoot = t, c.elapsed() // the signature is right, the oscillator was not
 	}
+}
+
+// elapsed is the time since boot; a clock without one stands still.
+func (c *Clock) elapsed() time.Duration {
+	if c.Boot == nil {
+		return 0
+	}
+	return c.Boot()
 }
 
 func scaled(d time.Duration) time.Duration { return time.Duration(float64(d) * drift) }

@@ -140,11 +140,20 @@ func TestLoOutlivesARestart(t *testing.T) {
 		t.Error("five minutes are written down")
 	}
 	again := newBoard()
+	again.boot = 10 * time.Minute
+	if err := again.Keep(path); err != nil {
+		t.Fatal(err)
+	}
+	if i := again.Interval(); !i.Lo.Equal(at(20, 8)) || !i.Bounded() || i.Hi.Before(at(20, 8).Add(10*time.Minute)) {
+		t.Errorf("after a restart in the same boot %v, want both bounds kept", i)
+	}
+	again = newBoard()
+	again.BootID = "c"
 	if err := again.Keep(path); err != nil {
 		t.Fatal(err)
 	}
 	if i := again.Interval(); !i.Lo.Equal(at(20, 8)) || i.Bounded() {
-		t.Errorf("after a restart %v, want lo kept and hi unbounded", i)
+		t.Errorf("after a reboot %v, want lo kept and hi unbounded", i)
 	}
 	if err := os.WriteFile(path, []byte(`{"lo":"yesterday"}`), 0o600); err != nil {
 		t.Fatal(err)

@@ -45,12 +45,23 @@ func shows(t *testing.T, ctx context.Context, state screen.State, within time.Du
 	}
 }
 
+// reference is given to those who were not let in.
+func reference(s screen.State) string {
+	if s == screen.Refused || s == screen.Manual {
+		return "1A2B-3C4D"
+	}
+	return ""
+}
+
 // TestTheBrowserShowsEveryState also looks for what a person would stumble
 // over: words that do not fit the panel. With SCREENSHOTS=folder it keeps
 // pictures.
 func TestTheBrowserShowsEveryState(t *testing.T) {
 	t.Parallel()
-	s := screen.New(screen.Opts{Venue: "示范大厦", VenueEn: "Demo Building", Address: "示范路 1 号"})
+	s := screen.New(screen.Opts{
+		Venue: "示范大厦", VenueEn: "Demo Building", Address: "示范路 1 号", WaitAt: "大厅左侧等候区", WaitAtEn: "the left side of the lobby",
+		Appeal: "随申办“我要申诉”", AppealEn: "“我要申诉” in the 随申办 app",
+	})
 	server := httptest.NewServer(s.Handler())
 	defer func() {
 		server.CloseClientConnections() // or Close waits for the event stream
@@ -58,13 +69,13 @@ func TestTheBrowserShowsEveryState(t *testing.T) {
 	}()
 	ctx := browser(t, server.URL)
 	for _, state := range screen.States() {
-		s.Show(screen.View{State: state, Scanner: true, CardReader: true, Offline: state == screen.Manual, Phone: "021-12345"})
+		s.Show(screen.View{State: state, Scanner: true, CardReader: true, Offline: state == screen.Manual, Phone: "021-12345", Reference: reference(state)})
 		shows(t, ctx, state, 10*time.Second)
 		for _, size := range [][2]int64{{800, 1280}, {360, 640}, {1280, 800}} {
 			if err := chromedp.Do(ctx, chromedp.EmulateViewport(size[0], size[1])); err != nil {
 				t.Fatal(err)
 			}
-			overflow, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`[...document.querySelectorAll("h1 span, .text span")].some(e => {
+			overflow, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`[...document.querySelectorAll("h1 span, .text span, .next span")].some(e => {
 					const r = e.getBoundingClientRect();
 					return r.left < 0 || r.top < 0 || r.right > innerWidth || r.bottom > innerHeight || e.scrollWidth > innerWidth;
 				})`))

@@ -56,6 +56,7 @@ type View struct {
 	State      State
 	Reason     string        // id in the catalogue; empty: the state speaks for itself
 	Phone      string        // whom to call when the verdict is manual; may be empty
+	Reference  string        // what to name in an appeal; empty: there is nothing to appeal
 	Offline    bool          // badge: the platform does not answer
 	Scanner    bool          // a scanner is ready: show where to hold a code
 	CardReader bool          // a card reader is ready: show where to lay a card
@@ -68,6 +69,10 @@ type Opts struct {
 	VenueEn   string
 	Address   string
 	Direction string // in or out
+	// WaitAt says where those wait who are not let in, Appeal where they can
+	// object; zh and en. Empty ones are not shown.
+	WaitAt, WaitAtEn string
+	Appeal, AppealEn string
 }
 
 // Server holds the present view and serves the page. The zero Server is not
@@ -142,6 +147,7 @@ type sent struct {
 	Text     [2]string `json:"text"`
 	Note     [2]string `json:"note"`
 	Phone    string    `json:"phone"`
+	Ref      string    `json:"reference"`
 	Offline  bool      `json:"offline"`
 	Scanner  bool      `json:"scanner"`
 	Card     bool      `json:"card"`
@@ -172,7 +178,7 @@ func (s *Server) render() (sent, <-chan struct{}) {
 	return sent{
 		State: v.State, Reason: v.Reason,
 		Headline: [2]string(state.Headline), Text: [2]string(text), Note: [2]string(word.Text),
-		Phone: v.Phone, Offline: v.Offline, Scanner: v.Scanner, Card: v.CardReader,
+		Phone: v.Phone, Ref: v.Reference, Offline: v.Offline, Scanner: v.Scanner, Card: v.CardReader,
 		LeftMillis: left.Milliseconds(),
 	}, woken
 }

@@ -55,6 +55,7 @@ type Kiosk struct {
 	Control, Screen net.Listener
 
 	client  *backend.Client
+	second  *backend.Client            // another address of the platform; nil: none
 	reports map[string]*backend.Client // by recipient
 	queue   *queue.Queue
 	page    *screen.Server
@@ -72,6 +73,13 @@ func New(c *configs.Config, env Env) (*Kiosk, error) {
 	if k.client, err = Client(c, env); err != nil {
 		return nil, err
 	}
+	if len(c.Platform.URLs) > 1 {
+		to := *c
+		to.Platform.URLs = c.Platform.URLs[1:]
+		if k.second, err = Client(&to, env); err != nil {
+			return nil, err
+		}
+	}
 	if k.reports, err = reporters(c, env); err != nil {
 		return nil, err
 	}
@@ -79,6 +87,10 @@ func New(c *configs.Config, env Env) (*Kiosk, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := env.Clock.Keep(filepath.Join(c.State, "clock.json")); err != nil {
+		env.Log.Warn("the time that was kept", "err", err)
+	}
+	env.Clock.Trusted = c.ClockTrusted
 	k.queue, err = queue.Open(queue.Opts{
 		Dir: c.State, Device: c.Device, Recipient: recipient, Max: c.Records.Max,
 		Recipients: c.Recipients(),
@@ -88,6 +100,7 @@ func New(c *configs.Config, env Env) (*Kiosk, error) {
 	}
 	k.page = screen.New(screen.Opts{
 		Venue: c.Venue.Name, VenueEn: c.Venue.NameEn, Address: c.Venue.Address, Direction: c.Direction,
+		WaitAt: c.Venue.WaitAt, WaitAtEn: c.Venue.WaitAtEn, Appeal: c.Venue.Appeal, AppealEn: c.Venue.AppealEn,
 	})
 	o := k.opts(c, p)
 	if refused != nil {
@@ -116,6 +129,9 @@ func (k *Kiosk) Run(ctx context.Context) error {
 	stop()
 	servers.Wait()
 	k.client.Close()
+	if k.second != nil {
+		k.second.Close()
+	}
 	for _, client := range k.reports {
 		client.Close()
 	}
@@ -157,6 +173,9 @@ func Client(c *configs.Config, env Env) (*backend.Client, error) {
 	return backend.New(backend.Opts{
 		URL: c.Platform.URLs[0], TLS: config, Keys: keys, Venue: c.Venue.ID, Kiosk: c.Device,
 		Lane: c.Lane, Version: env.Version, Clock: env.Clock, Dial: env.Dial,
+		Recovered: func() {
+			env.Log.Error("the time that was known lay ahead of the platform's and was taken back: a signed time was wrong")
+		},
 	})
 }
 
@@ -185,6 +204,9 @@ func (k *Kiosk) opts(c *configs.Config, p *checkin.Policy) agent.Opts {
 	ladder := &verify.Ladder{Online: k.client, Why: backend.Why, Failed: func(err error) {
 		k.env.Log.Warn("the platform gave no status", "err", err)
 	}}
+	if k.second != nil {
+		ladder.Second = k.second
+	}
 	return agent.Opts{
 		Version: k.env.Version, Device: c.Device, Lane: c.Lane, Direction: c.Direction,
 		Venue: c.Venue.ID, Class: checkin.VenueClass(c.Venue.Class), StateDir: c.State,

@@ -122,7 +122,7 @@ func running(d agent.DeviceStatus) finding {
 
 func checkClock(clk *clock.Clock) finding {
 	now := clk.Now().Format(time.DateTime)
-	if !clk.Believable() {
+	if !clk.Agrees() {
 		return finding{levelFail, "clock", now + " cannot be right", "set the clock: enable chrony or systemd-timesyncd, and see that the network is up"}
 	}
 	return finding{levelOK, "clock", now, ""}

@@ -41,6 +41,8 @@ function show(v) {
   $(".note").hidden = !v.note[0];
   $(".phone").hidden = !(v.phone && v.state === "manual");
   $(".number").textContent = v.phone;
+  $(".next").hidden = !v.reference;
+  $(".reference").textContent = v.reference;
   $(".offline").hidden = !v.offline;
   $(".scanner").hidden = !v.scanner;
   $(".card").hidden = !v.card;
@@ -55,7 +57,7 @@ function show(v) {
 const starting = {
   state: "starting", reason: "", headline: ["正在启动", "Starting"],
   text: ["系统正在启动，请稍候。", "The system is starting. Please wait."],
-  note: ["", ""], phone: "", offline: false, scanner: false, card: false, left_ms: 0,
+  note: ["", ""], phone: "", reference: "", offline: false, scanner: false, card: false, left_ms: 0,
 };
 
 function alive() {
