@@ -257,7 +257,7 @@ func TestProbe(t *testing.T) {
 		happens func(m *module)
 		gone    bool
 	}{
-		"all is well":                             {func(*module) {}, false},
+		"all is well": {func(*module) {}, false},
 		"the power failed, the settings are lost": {func(m *module) { m.zones = shipped() }, true},
 		"the module is silent":                    {func(m *module) { m.mute = true }, true},
 	} {
