@@ -41,9 +41,11 @@ const (
 	directions
 )
 
-// The directions of spans. An age of -1 is not known.
+// The directions of spans. It is some time between the earliest and the latest;
+// an age of -1 is not known.
 const (
-	byTime = iota
+	byEarliest = iota
+	byLatest
 	bySampled
 	byReported
 	byStatusAge
@@ -75,15 +77,15 @@ func boxOf(rule *checkin.Rule) box {
 			byClock: demand(timed(rule)),
 		},
 		span: [spans]span{
-			byTime: {math.MinInt64, math.MaxInt64}, bySampled: {-1, math.MaxInt64},
-			byReported: {-1, math.MaxInt64}, byStatusAge: {-1, math.MaxInt64},
+			byEarliest: {math.MinInt64, math.MaxInt64}, byLatest: {math.MinInt64, math.MaxInt64},
+			bySampled: {-1, math.MaxInt64}, byReported: {-1, math.MaxInt64}, byStatusAge: {-1, math.MaxInt64},
 		},
 	}
 	if !rule.From.IsZero() {
-		b.span[byTime].begin = rule.From.UnixNano()
+		b.span[byEarliest].begin = rule.From.UnixNano()
 	}
 	if !rule.Until.IsZero() {
-		b.span[byTime].end = rule.Until.UnixNano()
+		b.span[byLatest].end = rule.Until.UnixNano()
 	}
 	test := &b.span[bySampled]
 	if c.NATClock == checkin.ByReport {

@@ -24,7 +24,7 @@ func (r *reader) shadows(p *checkin.Policy, f *file) {
 func shadowed(rules []checkin.Rule, leaveOut func(i int) bool) [][]int {
 	by := make([][]int, len(rules))
 	var before []cover
-	banned := false // a rule before may forbid, without a clock nobody knows
+	banned := false // a rule before may forbid, and nobody knows, for want of a clock
 	pieces := maxPieces
 	for i := range rules {
 		if leaveOut(i) {
@@ -39,16 +39,18 @@ func shadowed(rules []checkin.Rule, leaveOut func(i int) bool) [][]int {
 				}
 			}
 		}
-		by[i] = takers(cases, before, &pieces)
+		grants := rule.Outcome == checkin.Granted
+		reached := before
+		if !grants { // what bars a grant before it lets this rule decide
+			reached = slices.DeleteFunc(slices.Clone(before), func(c cover) bool { return c.barred })
+		}
+		by[i] = takers(cases, reached, &pieces)
 		for _, b := range boxes(rule) {
-			if rule.Outcome == checkin.Granted && banned {
-				b.bits[byClock] &= yes // checkin.Barred
-			}
 			if !b.empty() {
-				before = append(before, cover{b, i})
+				before = append(before, cover{b, i, grants && banned})
 			}
 		}
-		banned = banned || rule.Outcome != checkin.Granted && timed(rule)
+		banned = banned || !grants && timed(rule)
 	}
 	return by
 }
@@ -56,7 +58,8 @@ func shadowed(rules []checkin.Rule, leaveOut func(i int) bool) [][]int {
 // cover is one box of a rule that comes before.
 type cover struct {
 	box
-	rule int
+	rule   int
+	barred bool // now and then: it grants, and one before it may forbid
 }
 
 // takers names the rules of before that take all the cases: one alone if there
