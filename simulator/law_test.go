@@ -37,6 +37,8 @@ var law = map[string][]string{
 	"drivers":                    {"configs", "hal", "hal/wire", "drivers/X", "drivers/host", "drivers/pulse"},
 	"agent/checkin":              {},
 	"agent/signed":               {},
+	"agent/trust":                {"agent/signed", "agent/statuslist", "agent/trust/feed"},
+	"agent/trust/feed":           {"agent/signed"},
 	"agent/catalogue":            {},
 	"agent/backend/api":          {},
 	"agent/clock":                {"agent/checkin"},
@@ -72,7 +74,7 @@ var foreign = map[string]struct {
 	"go.etcd.io/bbolt":                  {[]string{"agent/queue", "simulator/backend"}, "records on disk"},
 	"filippo.io/age":                    {[]string{"agent/queue", "simulator/backend", "simulator"}, "identities sealed to the authority"},
 	"golang.org/x/text":                 {[]string{"drivers/syn6288", "simulator/syn6288", "agent/credential", "agent/catalogue"}, "GBK"},
-	"github.com/fxamacker/cbor/v2":      {[]string{"agent/signed"}, "strict CBOR"},
+	"github.com/fxamacker/cbor/v2":      {[]string{"agent/signed", "agent/trust/feed"}, "strict CBOR"},
 	"github.com/veraison/go-cose":       {[]string{"agent/signed"}, "COSE_Sign1"},
 	"go.yaml.in/yaml/v3":                {[]string{"configs", "agent/policy", "agent/catalogue"}, "what operators write"},
 	"github.com/spf13/cobra":            {[]string{"agent/cmd/sentinel", "simulator/cmd/sentinel-sim"}, "command line"},
@@ -81,12 +83,14 @@ var foreign = map[string]struct {
 	"github.com/google/renameio/v2":     {[]string{"agent", "agent/clock", "agent/cmd/kiosk", "agent/queue", "simulator"}, "files replaced whole"},
 	"github.com/coreos/go-systemd/v22":  {[]string{"agent/cmd/sentinel"}, "readiness for the unit"},
 	"github.com/skip2/go-qrcode":        {[]string{"simulator", "simulator/camqr"}, "codes as pictures, on the bench only"},
+
+	"github.com/theupdateframework/go-tuf/v2": {[]string{"agent/trust"}, "every check of TUF metadata"},
 }
 
 // denied is what the pure rooms never see.
 var denied = []string{"os", "os/exec", "net", "net/http", "log", "log/slog", "syscall"}
 
-var pure = []string{"agent/checkin", "agent/credential", "agent/signed", "agent/catalogue", "agent/policy"}
+var pure = []string{"agent/checkin", "agent/credential", "agent/signed", "agent/catalogue", "agent/policy", "agent/trust/feed"}
 
 const module = "github.com/digital-sentinel/sentinel"
 

@@ -1,0 +1,22 @@
+package trust
+
+import "time"
+
+// OpenHooked opens a store whose disk asks hook before each operation.
+func OpenHooked(dir string, o Options, hook func(op, file string) error) (*Store, error) {
+	return openStore(&disk{dir: dir, hook: hook}, o)
+}
+
+// OpenCareless opens a store that does not sync.
+func OpenCareless(dir string, o Options) (*Store, error) {
+	return openStore(&disk{dir: dir, careless: true}, o)
+}
+
+// Hook sets the hook of an open store.
+func (s *Store) Hook(hook func(op, file string) error) { s.disk.hook = hook }
+
+// Jitter is what Loop waits.
+func Jitter(d time.Duration) time.Duration { return jitter(d) }
+
+// Rotations lowers how many roots one refresh follows.
+func (s *Store) Rotations(n int) { s.rotations = n }
