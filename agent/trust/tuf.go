@@ -49,7 +49,7 @@ var topLevel = []string{metadata.ROOT, metadata.TIMESTAMP, metadata.SNAPSHOT, me
 func guarded(what string, step func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = refused("%s: %v", what, r)
+			err = fmt.Errorf("%s: %w: %v", what, ErrRefused, r)
 		}
 	}()
 	err = step()
