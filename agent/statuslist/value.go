@@ -63,9 +63,21 @@ func (v Value) Sampled(asOf time.Time) (time.Time, bool) {
 	return time.Unix((bucketOf(asOf)-age)*bucket, 0).UTC(), true
 }
 
+// Moved returns a value of a table of one as-of as a table of another would say
+// it. A sample that the other cannot tell is none from then on: without this an
+// old one would come round again as a fresh one. Values of different as-of are
+// never to be compared or combined before.
+func (v Value) Moved(from, to time.Time) Value {
+	sampled, ok := v.Sampled(from)
+	if !ok {
+		return v
+	}
+	return NewValue(v.Colour(), sampled, to)
+}
+
 // Worse returns a state that is no better than either: the worse colour (red,
 // yellow, none, green in this order) with the older sample. It is what two
-// people of one fingerprint get, in whatever order they come.
+// people of one fingerprint get, in whatever order they come. Both are of asOf.
 func Worse(a, b Value, asOf time.Time) Value {
 	colour := a.Colour()
 	if badness[b.Colour()] > badness[colour] {
@@ -92,17 +104,11 @@ func (v Value) age(asOf time.Time) (int64, bool) {
 	return residue(bucketOf(asOf) - nat), true
 }
 
-// aging returns what each value becomes when the as-of moves on: a sample that
-// falls out of the reach of the buckets is none from then on. Without this an
-// old sample would come round again as a fresh one.
+// aging returns what each value becomes when the as-of moves on.
 func aging(before, after time.Time) *[values]Value {
-	moved := bucketOf(after) - bucketOf(before)
 	var to [values]Value
 	for v := range Value(values) {
-		to[v] = v
-		if age, ok := v.age(before); ok && age+moved >= buckets {
-			to[v] = v | noNAT
-		}
+		to[v] = v.Moved(before, after)
 	}
 	return &to
 }

@@ -83,6 +83,20 @@ func TestWorse(t *testing.T) {
 	}
 }
 
+func TestAValueOfAnotherTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := statuslist.Value(rapid.Uint8Range(0, 127).Draw(t, "value"))
+		moved := noon.Add(time.Duration(rapid.Int64Range(-600_000, 600_000).Draw(t, "moved")) * time.Second)
+		got := v.Moved(noon, moved)
+		before, had := v.Sampled(noon)
+		after, has := got.Sampled(moved)
+		told := had && !before.After(moved) && moved.Truncate(step).Sub(before) < 31*step
+		if got.Colour() != v.Colour() || has != told || has && !after.Equal(before) {
+			t.Fatalf("%s, %v, %v becomes %s, %v, %v", v.Colour(), before, had, got.Colour(), after, has)
+		}
+	})
+}
+
 func TestColoursHaveTheirIds(t *testing.T) {
 	for c, want := range map[statuslist.Colour]string{
 		statuslist.None: "none", statuslist.Green: "green", statuslist.Yellow: "yellow", statuslist.Red: "red", 9: "colour 9",
