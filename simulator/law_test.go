@@ -40,6 +40,7 @@ var law = map[string][]string{
 	"agent/trust":                {"agent/signed", "agent/statuslist", "agent/trust/feed"},
 	"agent/trust/feed":           {"agent/signed"},
 	"agent/catalogue":            {},
+	"agent/statuslist":           {},
 	"agent/backend/api":          {},
 	"agent/clock":                {"agent/checkin"},
 	"agent/policy":               {"agent/checkin"},
@@ -90,7 +91,7 @@ var foreign = map[string]struct {
 // denied is what the pure rooms never see.
 var denied = []string{"os", "os/exec", "net", "net/http", "log", "log/slog", "syscall"}
 
-var pure = []string{"agent/checkin", "agent/credential", "agent/signed", "agent/catalogue", "agent/policy", "agent/trust/feed"}
+var pure = []string{"agent/checkin", "agent/statuslist", "agent/credential", "agent/signed", "agent/catalogue", "agent/policy", "agent/trust/feed"}
 
 const module = "github.com/digital-sentinel/sentinel"
 
