@@ -25,6 +25,9 @@ const (
 func (l *lane) examine(ctx context.Context, p presented) (checkin.Evidence, *hal.Reading) {
 	e := checkin.Evidence{Credential: p.cred, Temperature: checkin.Unmeasured}
 	asks := p.cred.Kind.Online() && p.cred.Fault == ""
+	if p.cred.Kind == checkin.SignedCode && p.code == nil {
+		asks = false // nobody here can read it, and the platform wants what it says
+	}
 	if p.word != nil {
 		e.Staff, e.Answers = p.word.staff(), p.word.answers
 		asks = e.Staff == checkin.StaffIdentity && p.cred.Kind.Online() && p.cred.Fault != checkin.CredentialInvalid
@@ -49,6 +52,7 @@ func (l *lane) examine(ctx context.Context, p presented) (checkin.Evidence, *hal
 		e.Status, e.Why = l.a.o.Verifier.Verify(ctx, p.cred)
 		l.answered(e.Status.Known, e.Why)
 	}
+	p.fallback(&e)
 	l.stamp(&e)
 	if !l.wantsTemperature(e) {
 		return e, nil

@@ -48,8 +48,9 @@ type presented struct {
 	key    [sha256.Size]byte // of what was read, to tell repeats
 	device string
 	at     time.Time
-	word   *word  // a guard's, if he speaks for the visitor
-	after  string // UUID of the visit that this one goes on with
+	word   *word              // a guard's, if he speaks for the visitor
+	after  string             // UUID of the visit that this one goes on with
+	code   *credential.Result // of a signed code; nil: it is none
 }
 
 // seen is a key and when it was seen last.

@@ -22,8 +22,13 @@ var (
 // visit is one visitor's way from credential to verdict. The record is on the
 // disk before anything happens.
 func (l *lane) visit(ctx context.Context, p presented) {
+	l.a.codes.open(&p)
 	e, reading := l.examine(ctx, p)
 	verdict := checkin.Decide(l.a.o.Policy, l.a.o.Class, &e)
+	if !l.a.codes.use(&p, verdict) {
+		e.Credential, e.Status, e.Why = p.cred, checkin.Status{}, p.code.Why
+		verdict = checkin.Decide(l.a.o.Policy, l.a.o.Class, &e)
+	}
 	_, _ = l.conclude(ctx, p, verdict, &e, reading) // it has told the visitor
 }
 

@@ -36,7 +36,8 @@ const (
 // Online reports whether the platform can be asked about credentials of kind k.
 func (k Kind) Online() bool {
 	switch k {
-	case PersonalCode, RelativeCode, ResidentID, HKMOTWPermit, ForeignerCard:
+	case PersonalCode, RelativeCode, ResidentID, HKMOTWPermit, ForeignerCard,
+		SignedCode, VisitorPass:
 		return true
 	}
 	return false

@@ -73,7 +73,7 @@ func TestKinds(t *testing.T) {
 		PersonalCode, RelativeCode, ResidentID, HKMOTWPermit, ForeignerCard,
 		SignedCode, VisitorPass, PaperCode, VenueCode, UnknownText,
 	}
-	online := []Kind{PersonalCode, RelativeCode, ResidentID, HKMOTWPermit, ForeignerCard}
+	online := []Kind{PersonalCode, RelativeCode, ResidentID, HKMOTWPermit, ForeignerCard, SignedCode, VisitorPass}
 	for _, k := range all {
 		if got, want := k.Online(), slices.Contains(online, k); got != want {
 			t.Errorf("%s.Online() = %v", k, got)
