@@ -55,7 +55,7 @@ var law = map[string][]string{
 	"simulator/fault":            {},
 	"simulator/X":                {"simulator/fault"},
 	"simulator/front":            {"simulator/fault"},
-	"simulator/backend":          {"agent/checkin", "agent/signed", "agent/credential", "agent/backend/api", "agent/clock"},
+	"simulator/backend":          {"agent/checkin", "agent/signed", "agent/credential", "agent/statuslist", "agent/trust/feed", "agent/backend/api", "agent/clock"},
 	"simulator":                  {"*"},
 	"simulator/cmd/sentinel-sim": {"*"},
 }
@@ -83,9 +83,10 @@ var foreign = map[string]struct {
 	"github.com/cenkalti/backoff/v5":    {[]string{"agent/queue"}, "retries with jitter"},
 	"github.com/google/renameio/v2":     {[]string{"agent", "agent/clock", "agent/cmd/kiosk", "agent/queue", "simulator"}, "files replaced whole"},
 	"github.com/coreos/go-systemd/v22":  {[]string{"agent/cmd/sentinel"}, "readiness for the unit"},
-	"github.com/skip2/go-qrcode":        {[]string{"simulator", "simulator/camqr"}, "codes as pictures, on the bench only"},
+	"github.com/skip2/go-qrcode":        {[]string{"simulator", "simulator/camqr", "simulator/cmd/sentinel-sim"}, "codes as pictures, on the bench only"},
 
-	"github.com/theupdateframework/go-tuf/v2": {[]string{"agent/trust"}, "every check of TUF metadata"},
+	"github.com/theupdateframework/go-tuf/v2": {[]string{"agent/trust", "simulator/backend"}, "every check of TUF metadata, and its writing half"},
+	"github.com/sigstore/sigstore":            {[]string{"simulator/backend"}, "the keys with which go-tuf signs"},
 }
 
 // denied is what the pure rooms never see.

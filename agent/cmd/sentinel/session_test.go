@@ -23,6 +23,7 @@ import (
 //	stdout RE, stderr RE       the last command said so; "!" before: did not
 //	cmp stdout FILE            the last command said exactly this
 //	exists FILE, cp FILE NAME, env K=V
+//	stdin FILE                 what the next command reads
 //
 // and these of our own:
 //
@@ -66,6 +67,7 @@ type session struct {
 	env  map[string]string
 	far  *farEnds
 
+	stdin          string // of the next command
 	stdout, stderr string
 	exit           int
 
@@ -158,6 +160,10 @@ func (s *session) run(words []string, not bool) error {
 	case "cmp":
 		want, err := os.ReadFile(args[1])
 		return errors.Join(err, wantThat(string(want) == s.stdout, "it said something else than "+args[1]))
+	case "stdin":
+		data, err := os.ReadFile(args[0])
+		s.stdin = string(data)
+		return err
 	case "until":
 		return s.until(words[3:])
 	case "exists":
@@ -205,8 +211,10 @@ func (s *session) exec(args []string) {
 }
 
 func (s *session) surroundings(stdout, stderr *bytes.Buffer) Env {
+	stdin := s.stdin
+	s.stdin = ""
 	return Env{
-		Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
+		Stdin: strings.NewReader(stdin), Stdout: stdout, Stderr: stderr,
 		Getenv: func(k string) string { return s.env[k] },
 	}
 }

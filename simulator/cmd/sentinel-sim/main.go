@@ -26,7 +26,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(benchCommand(), playCommand(), visitsCommand(), winterCommand(), replayCommand())
+	root.AddCommand(benchCommand(), playCommand(), visitsCommand(), winterCommand(), replayCommand(), codeCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		var code exitCode
 		if errors.As(err, &code) {
