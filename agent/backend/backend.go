@@ -56,7 +56,9 @@ type Client struct {
 const (
 	defaultTimeout = 2 * time.Second
 	deliverTimeout = 30 * time.Second
+	keyTimeout     = 5 * time.Second
 	maxAnswer      = 1 << 20
+	maxKeyAnswer   = 4 << 10
 	maxStale       = 5 * time.Minute // between a statement and our clock
 )
 
@@ -148,6 +150,22 @@ func (c *Client) Heartbeat(ctx context.Context, h api.Heartbeat) error {
 	return err
 }
 
+// EpochKey asks for the key of a shard's fingerprints in one epoch. It is a
+// secret: it stays in memory, and no error holds it.
+func (c *Client) EpochKey(ctx context.Context, shard string, epoch uint64) (key [32]byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, keyTimeout)
+	defer cancel()
+	raw, err := c.post(ctx, "/v1/epoch", api.JSON, maxKeyAnswer, api.EpochRequest{Kiosk: c.o.Kiosk, Shard: shard, Epoch: epoch})
+	if err != nil {
+		return key, err
+	}
+	var answer api.EpochAnswer
+	if err := json.Unmarshal(raw, &answer); err != nil || len(answer.Key) != len(key) {
+		return key, errKey // the decoder's own words might repeat the key
+	}
+	return [32]byte(answer.Key), nil
+}
+
 // Refusal is an answer that is not 200.
 type Refusal struct {
 	Status int
@@ -217,6 +235,9 @@ func (c *Client) deliver(ctx context.Context, path string, batch any) ([]checkin
 	}
 	return answer.Results, nil
 }
+
+// errKey is an answer without one.
+var errKey = errors.New("the platform's answer has no key of 32 bytes")
 
 // errStale is a statement about another time.
 var errStale = errors.New("the platform's statement is stale or not yet valid")
@@ -290,7 +311,7 @@ func refusal(resp *http.Response, body []byte) error {
 	var said api.Refusal
 	if json.Unmarshal(body, &said) == nil {
 		r.Batch = max(0, said.MaxBatch)
-		if said.Type == api.UnknownCredential {
+		if said.Type == api.UnknownCredential || said.Type == api.UnknownEpoch {
 			r.Type = said.Type
 		}
 		if said.RetryAfterMillis > 0 && said.RetryAfterMillis < int64(24*time.Hour/time.Millisecond) {

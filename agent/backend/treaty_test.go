@@ -113,7 +113,7 @@ func play(t *testing.T, list []exchange, key ed25519.PrivateKey) http.HandlerFun
 			_, _ = w.Write(statement(t, e.answer, question.Nonce, key))
 			return
 		}
-		_, _ = io.WriteString(w, e.answer)
+		_, _ = io.WriteString(w, strings.Replace(e.answer, "$key", base64.StdEncoding.EncodeToString(epochKey[:]), 1))
 	}
 }
 
@@ -304,6 +304,31 @@ func passages(ids []checkin.ID) []checkin.Record {
 		}}
 	}
 	return records
+}
+
+// epochKey is what the platform of the treaty tells.
+var epochKey = [32]byte{0: 0xFF, 31: 1}
+
+func TestEpochKeyUnderTheTreaty(t *testing.T) {
+	refused := func(shard string, epoch uint64, want backend.Refusal) func(*testing.T, *backend.Client) {
+		return func(t *testing.T, c *backend.Client) {
+			key, err := c.EpochKey(t.Context(), shard, epoch)
+			if key != [32]byte{} {
+				t.Error("there is a key behind a refusal")
+			}
+			checkRefusal(t, err, want)
+		}
+	}
+	underTreaty(t, "epoch.http", map[string]func(*testing.T, *backend.Client){
+		"the key of an epoch": func(t *testing.T, c *backend.Client) {
+			if key, err := c.EpochKey(t.Context(), "v-1", 7); key != epochKey || err != nil {
+				t.Errorf("EpochKey() = %x, %v, want the platform's", key, err)
+			}
+		},
+		"an epoch that is long over":                refused("v-1", 5, backend.Refusal{Status: 404, Type: api.UnknownEpoch}),
+		"the shard of another venue":                refused("v-2", 7, backend.Refusal{Status: 403}),
+		"a certificate of another kiosk, for a key": refused("v-1", 7, backend.Refusal{Status: 403}),
+	})
 }
 
 func TestHeartbeatUnderTheTreaty(t *testing.T) {

@@ -26,7 +26,7 @@ const MaxBatch = 500
 // VerifyRequest asks about the holder of one credential.
 type VerifyRequest struct {
 	Kind  string `json:"kind"`  // personal-code, relative-code, resident-id, …
-	Value string `json:"value"` // the token, or the card's number
+	Value string `json:"value"` // the token, the card's number, or a signed code's ISSUER/ID
 	Venue string `json:"venue"`
 	Kiosk string `json:"kiosk"`
 	Lane  string `json:"lane"`
@@ -61,6 +61,18 @@ type Heartbeat struct {
 	Alarms  []string        `json:"alarms"`
 }
 
+// EpochRequest asks for the key of a shard's fingerprints in one epoch.
+type EpochRequest struct {
+	Kiosk string `json:"kiosk"`
+	Shard string `json:"shard"`
+	Epoch uint64 `json:"epoch"`
+}
+
+// EpochAnswer is the key. It is a secret, to be kept in memory only.
+type EpochAnswer struct {
+	Key []byte `json:"key"` // 32 bytes, base64 on the wire
+}
+
 // Refusal is the body of an answer that is not 200 (RFC 9457, with two fields
 // of our own).
 type Refusal struct {
@@ -74,4 +86,5 @@ type Refusal struct {
 const (
 	UnknownCredential = "unknown-credential" // 404: nobody has this code or number
 	UnknownRecipient  = "unknown-recipient"  // 404: nobody here receives reports by this name
+	UnknownEpoch      = "unknown-epoch"      // 404: nobody here knows this shard or epoch
 )
