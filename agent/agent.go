@@ -74,6 +74,10 @@ type Opts struct {
 	// Reports deliver the refusals to one recipient each until ctx ends, by his
 	// name: one loop each, so that none waits for another.
 	Reports map[string]func(ctx context.Context) error
+	// Refresh keeps the signed cache fresh until ctx ends; nil: there is none.
+	// RefreshNow does it once, at somebody's word.
+	Refresh    func(ctx context.Context) error
+	RefreshNow func(ctx context.Context) error
 	// Heartbeat tells the platform how the kiosk is; nil tells nobody.
 	Heartbeat func(ctx context.Context, s Status) error
 
@@ -125,6 +129,7 @@ type Agent struct {
 	codes *codes
 	voice sync.WaitGroup
 
+	inForce atomic.Pointer[checkin.Policy]
 	started time.Time
 	halted  atomic.Bool
 }
@@ -142,6 +147,7 @@ func New(o Opts) (*Agent, error) {
 	for _, p := range o.Parts {
 		a.parts = append(a.parts, &part{Part: p, state: DeviceOpening})
 	}
+	a.inForce.Store(o.Policy)
 	a.gate = newGate(a)
 	a.desk = newDesk(a)
 	a.lane = newLane(a)
@@ -159,7 +165,7 @@ func New(o Opts) (*Agent, error) {
 // nil after an orderly end.
 func (a *Agent) Run(ctx context.Context) error {
 	a.o.Log.Info("starting", "version", a.o.Version, "device", a.o.Device, "lane", a.o.Lane,
-		"policy", a.o.Policy.ID, "policy_version", a.o.Policy.Version, "devices", len(a.parts))
+		"policy", a.policy().ID, "policy_version", a.policy().Version, "devices", len(a.parts))
 	a.lane.show(screen.View{State: screen.Starting})
 
 	var loops sync.WaitGroup
@@ -172,6 +178,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	for recipient, deliver := range a.o.Reports {
 		loops.Go(func() { a.drain(ctx, recipient, deliver) })
 	}
+	if a.o.Refresh != nil {
+		loops.Go(func() { _ = a.o.Refresh(ctx) }) // it logs what goes wrong, and goes on
+	}
 	if a.o.Heartbeat != nil {
 		loops.Go(func() { a.heartbeat(ctx) })
 	}
@@ -183,6 +192,29 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.o.Log.Info("stopped")
 	return nil
 }
+
+// SetPolicy puts a policy in force, from the next verdict on. A visit that is
+// running is decided by one of the two.
+func (a *Agent) SetPolicy(p *checkin.Policy) {
+	was := a.inForce.Swap(p)
+	if was.ID == p.ID && was.Version == p.Version && len(was.Rules) == len(p.Rules) {
+		return
+	}
+	a.o.Log.Info("policy in force", "policy", p.ID, "policy_version", p.Version)
+	a.hub.emit(Happening{Type: "policy", Name: p.ID, Rule: fmt.Sprint(p.Version)})
+}
+
+// SetAlarm puts an alarm up or takes it down.
+func (a *Agent) SetAlarm(name string, up bool) {
+	if up {
+		a.hub.raise(name)
+		return
+	}
+	a.hub.clear(name)
+}
+
+// policy is the one in force.
+func (a *Agent) policy() *checkin.Policy { return a.inForce.Load() }
 
 // Halt puts the gate to rest and closes the lane until the agent is restarted.
 func (a *Agent) Halt() error {

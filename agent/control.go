@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -17,6 +18,7 @@ import (
 //	                       five seconds tells that the stream lives
 //	POST /v1/halt          gate to rest, lane closed until a restart
 //	POST /v1/fire/reset    a person says that the fire is over
+//	POST /v1/cache/refresh fetches the signed cache now
 //	POST /v1/guard         a guard's Word; answers WordAnswer
 //	POST /v1/car           a Vehicle arrives or leaves; answers {"group": "…"}
 //
@@ -32,6 +34,13 @@ func (a *Agent) Control() http.Handler {
 	})
 	mux.HandleFunc("POST /v1/fire/reset", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, a.gate.resetFire())
+	})
+	mux.HandleFunc("POST /v1/cache/refresh", func(w http.ResponseWriter, r *http.Request) {
+		if a.o.RefreshNow == nil {
+			answer(w, errors.New("this kiosk has no signed cache: trust.root is not configured"))
+			return
+		}
+		answer(w, a.o.RefreshNow(r.Context()))
 	})
 	mux.HandleFunc("POST /v1/guard", func(w http.ResponseWriter, r *http.Request) {
 		said(w, r, a.Guard)

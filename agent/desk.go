@@ -108,7 +108,7 @@ func (d *desk) add(visit string, p presented, v checkin.Verdict) {
 // whoever is being examined.
 func (a *Agent) Guard(ctx context.Context, w Word) (WordAnswer, error) {
 	w.Operator = strings.TrimSpace(w.Operator)
-	if err := w.check(a.o.Policy); err != nil {
+	if err := w.check(a.policy()); err != nil {
 		return WordAnswer{}, err
 	}
 	a.desk.answered()
@@ -145,7 +145,7 @@ func (l *lane) assisted(ctx context.Context, p presented) (WordAnswer, error) {
 		return l.override(ctx, p)
 	}
 	e, reading := l.examine(ctx, p)
-	v := checkin.Decide(l.a.o.Policy, l.a.o.Class, &e)
+	v := checkin.Decide(l.a.policy(), l.a.o.Class, &e)
 	visit, err := l.conclude(ctx, p, v, &e, reading)
 	return WordAnswer{visit, v.Outcome, v.Reason}, err
 }
@@ -226,7 +226,7 @@ func judge(questions []checkin.Question, answers map[string]bool) checkin.Check 
 
 // presented is whom a word is about: who waits, or who holds the document.
 func (d *desk) presented(w Word) (presented, error) {
-	p := presented{device: "guard", at: time.Now(), word: &word{w, judge(d.a.o.Policy.Questions, w.Answers)}}
+	p := presented{device: "guard", at: time.Now(), word: &word{w, judge(d.a.policy().Questions, w.Answers)}}
 	c, waits := d.find(w.Visit)
 	if waits {
 		p.after, p.cred = c.visit, c.cred
@@ -407,7 +407,7 @@ func (l *lane) hostAnswered(ctx context.Context, p presented) bool {
 	e := checkin.Evidence{Credential: p.cred, Temperature: checkin.Normal}
 	e.Status, e.Why = l.a.o.Verifier.Verify(ctx, p.cred)
 	l.stamp(&e)
-	return e.Status.Known && checkin.Decide(l.a.o.Policy, l.a.o.Class, &e).Reason != checkin.NeedsHost
+	return e.Status.Known && checkin.Decide(l.a.policy(), l.a.o.Class, &e).Reason != checkin.NeedsHost
 }
 
 // again examines a visitor once more, if nobody has come meanwhile.

@@ -44,7 +44,7 @@ func (l *lane) examine(ctx context.Context, p presented) (checkin.Evidence, *hal
 	defer cancel()
 
 	measured, last := make(chan measurement, 1), new(lastReading)
-	if l.a.o.Policy.Temperature != checkin.TemperatureOff {
+	if l.a.policy().Temperature != checkin.TemperatureOff {
 		both.Go(func() { measured <- l.measure(ctx, last) })
 	}
 	e.Why = checkin.NoStatus
@@ -77,11 +77,11 @@ func (l *lane) stamp(e *checkin.Evidence) {
 
 // wantsTemperature reports whether a reading can change the verdict on e.
 func (l *lane) wantsTemperature(e checkin.Evidence) bool {
-	if l.a.o.Policy.Temperature == checkin.TemperatureOff {
+	if l.a.policy().Temperature == checkin.TemperatureOff {
 		return false
 	}
 	e.Temperature = checkin.Normal
-	return checkin.Decide(l.a.o.Policy, l.a.o.Class, &e).Outcome == checkin.Granted
+	return checkin.Decide(l.a.policy(), l.a.o.Class, &e).Outcome == checkin.Granted
 }
 
 // lastReading is the last raw reading of a window, whatever it was worth.
@@ -96,7 +96,7 @@ type measurement struct {
 // await waits for the measurement, and asks the visitor closer meanwhile.
 func (l *lane) await(ctx context.Context, measured <-chan measurement, p presented) measurement {
 	window, closer := l.a.o.Timing.Window, l.a.o.Timing.Closer
-	if l.a.o.Policy.Temperature == checkin.TemperatureAdvisory || p.word != nil {
+	if l.a.policy().Temperature == checkin.TemperatureAdvisory || p.word != nil {
 		window, closer = advisoryWait, window // nobody is asked closer for advice
 	}
 	limit := time.NewTimer(time.Until(p.at.Add(window)))
@@ -133,7 +133,7 @@ func (l *lane) measure(ctx context.Context, last *lastReading) measurement {
 		if err == nil {
 			last.Store(&reading)
 			if p.settled(l.a.o.Timing.WarmUp) {
-				band = l.a.o.Policy.Band(reading.Object, reading.Ambient)
+				band = l.a.policy().Band(reading.Object, reading.Ambient)
 			}
 		}
 		wait := againAfter

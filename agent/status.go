@@ -68,7 +68,7 @@ func (a *Agent) Status() Status {
 		Version: a.o.Version, Device: a.o.Device, Lane: a.o.Lane, Direction: a.o.Direction,
 		Venue: a.o.Venue, Class: a.o.Class, Started: a.started, Now: a.o.Clock.Now(),
 		ClockOK: a.o.Clock.Believable(), Halted: a.halted.Load(), Fire: a.gate.burning(),
-		Policy: a.o.Policy.ID, PolicyVer: a.o.Policy.Version,
+		Policy: a.policy().ID, PolicyVer: a.policy().Version,
 		Alarms: a.hub.up(), Queue: a.o.Queue.Stats(), Cases: a.desk.cases(), Group: a.lane.group(),
 	}
 	if err := a.o.Queue.Err(); err != nil {

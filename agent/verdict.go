@@ -24,10 +24,10 @@ var (
 func (l *lane) visit(ctx context.Context, p presented) {
 	l.a.codes.open(&p)
 	e, reading := l.examine(ctx, p)
-	verdict := checkin.Decide(l.a.o.Policy, l.a.o.Class, &e)
+	verdict := checkin.Decide(l.a.policy(), l.a.o.Class, &e)
 	if !l.a.codes.use(&p, verdict) {
 		e.Credential, e.Status, e.Why = p.cred, checkin.Status{}, p.code.Why
-		verdict = checkin.Decide(l.a.o.Policy, l.a.o.Class, &e)
+		verdict = checkin.Decide(l.a.policy(), l.a.o.Class, &e)
 	}
 	_, _ = l.conclude(ctx, p, verdict, &e, reading) // it has told the visitor
 }
@@ -67,7 +67,7 @@ func (l *lane) act(ctx context.Context, visit string, p presented, v checkin.Ver
 			return err
 		}
 	}
-	view := screen.View{State: screen.State(v.Outcome), Reason: string(v.Reason), Phone: l.a.o.Policy.GuardPhone}
+	view := screen.View{State: screen.State(v.Outcome), Reason: string(v.Reason), Phone: l.a.policy().GuardPhone}
 	switch {
 	case !p.cred.Kind.Visit():
 		view.State = screen.WrongCode
@@ -100,7 +100,7 @@ func (l *lane) helped(ctx context.Context, view screen.View, visit string, p pre
 	case v.Reason == checkin.NeedsHost:
 		l.awaitHost(ctx, visit, p)
 		view.State, view.Reason, view.For = screen.WaitHost, "", l.a.o.Timing.HostWait
-	case l.a.o.Policy.Guard == checkin.GuardRemote, l.a.o.Policy.Guard == checkin.GuardNone:
+	case l.a.policy().Guard == checkin.GuardRemote, l.a.policy().Guard == checkin.GuardNone:
 		l.a.desk.ring(ctx, visit)
 		view.For = l.a.o.Timing.Call
 	}
@@ -190,6 +190,6 @@ func (l *lane) put1(ctx context.Context, entries ...queue.Entry) error {
 func (l *lane) unrecorded(err error) {
 	l.a.o.Log.Error("recording a visit: nobody is let in", "err", err)
 	l.a.hub.emit(Happening{Type: "verdict", Outcome: checkin.Manual, Reason: checkin.QueueFull, Mode: checkin.ModeNone})
-	l.show(screen.View{State: screen.Manual, Reason: string(checkin.QueueFull), Phone: l.a.o.Policy.GuardPhone})
+	l.show(screen.View{State: screen.Manual, Reason: string(checkin.QueueFull), Phone: l.a.policy().GuardPhone})
 	l.say(string(checkin.QueueFull))
 }

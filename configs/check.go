@@ -249,7 +249,7 @@ func editDistance(a, b string) int {
 func keysOf(name string) []string {
 	for _, v := range []reflect.Type{
 		reflect.TypeFor[Config](), reflect.TypeFor[Venue](), reflect.TypeFor[Platform](),
-		reflect.TypeFor[Records](), reflect.TypeFor[Report](), reflect.TypeFor[Gate](), reflect.TypeFor[Timing](),
+		reflect.TypeFor[Records](), reflect.TypeFor[Trust](), reflect.TypeFor[Report](), reflect.TypeFor[Gate](), reflect.TypeFor[Timing](),
 		reflect.TypeFor[Screen](), reflect.TypeFor[Codes](), reflect.TypeFor[Device](),
 	} {
 		if v.Name() != name {

@@ -43,6 +43,10 @@ type Config struct {
 	// Platform is where statuses come from and records go.
 	Platform Platform `yaml:"platform"`
 
+	// Trust is the signed cache, by which the kiosk goes on when the platform does
+	// not answer.
+	Trust Trust `yaml:"trust"`
+
 	// Records says how records are sealed and bounded.
 	Records Records `yaml:"records"`
 
@@ -140,6 +144,23 @@ type Platform struct {
 	// StatementKeys are the paths of the public keys that sign status statements
 	// (PEM); the key's id is the file's name without ".pem". Required.
 	StatementKeys []string `yaml:"statement_keys"`
+}
+
+// Trust is the signed cache: policies, issuers of codes and the statuses of this
+// venue's people as signed files, from the platform or any file server.
+type Trust struct {
+	// Root is the path of the root metadata (TUF) that was given at installation.
+	// Everything in the cache is verified from it. Left out: there is no cache,
+	// and offline everything is for a person.
+	Root string `yaml:"root"`
+	// URL is where the files are: below tuf/ and feed/. Default: the platform's
+	// first address.
+	URL string `yaml:"url"`
+	// Shard is the name of the people whose statuses are fetched. Default: the
+	// venue's id.
+	Shard string `yaml:"shard"`
+	// Refresh is how often new files are looked for. Default 5m.
+	Refresh Duration `yaml:"refresh"`
 }
 
 // Records says how records are sealed and bounded.

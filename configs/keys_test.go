@@ -18,6 +18,7 @@ var places = []struct {
 	{reflect.TypeFor[configs.Config](), "", ""},
 	{reflect.TypeFor[configs.Venue](), "venue:", "  "},
 	{reflect.TypeFor[configs.Platform](), "platform:", "  "},
+	{reflect.TypeFor[configs.Trust](), "trust:", "  "},
 	{reflect.TypeFor[configs.Records](), "records:", "  "},
 	{reflect.TypeFor[configs.Report](), "reports:\n  -", "    "},
 	{reflect.TypeFor[configs.Gate](), "gate:", "  "},

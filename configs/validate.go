@@ -46,6 +46,11 @@ func (c *Config) defaults() {
 	set(&c.Timing.Closer, Duration(time.Second))
 	set(&c.Timing.Repeat, Duration(2*time.Second))
 	set(&c.Timing.Call, Duration(30*time.Second))
+	set(&c.Trust.Refresh, Duration(5*time.Minute))
+	set(&c.Trust.Shard, c.Venue.ID)
+	if len(c.Platform.URLs) > 0 {
+		set(&c.Trust.URL, c.Platform.URLs[0])
+	}
 	set(&c.Timing.HostWait, Duration(time.Minute))
 	show := 4 * time.Second
 	if c.Profile == "desk" || c.Profile == "handheld" {
@@ -86,7 +91,7 @@ func set[T comparable](field *T, value T) {
 func (c *Config) resolve(dir string) {
 	paths := []*string{
 		&c.Policy, &c.State, &c.Control, &c.Platform.CA, &c.Platform.Certificate,
-		&c.Platform.Key, &c.Records.Recipient,
+		&c.Platform.Key, &c.Records.Recipient, &c.Trust.Root,
 	}
 	for i := range c.Platform.StatementKeys {
 		paths = append(paths, &c.Platform.StatementKeys[i])
@@ -125,6 +130,7 @@ func (k *checker) validate(c *Config) {
 	}
 	k.oneOf("direction", c.Direction, []string{"in", "out"})
 	k.platform(&c.Platform)
+	k.trust(&c.Trust)
 	k.reports(c.Reports)
 	k.timing(c)
 	if len(c.Control) > 100 {
@@ -162,6 +168,16 @@ func (k *checker) platform(p *Platform) {
 	}
 }
 
+func (k *checker) trust(t *Trust) {
+	if t.Root == "" {
+		return
+	}
+	k.https("trust.url", t.URL)
+	if !id.MatchString(t.Shard) {
+		k.wrong("trust.shard", "%s is no id: letters, digits and dashes, 1 to 64 of them", strconv.Quote(t.Shard))
+	}
+}
+
 func (k *checker) timing(c *Config) {
 	for _, t := range []struct {
 		path     string
@@ -173,6 +189,7 @@ func (k *checker) timing(c *Config) {
 		{"timing.temperature_window", c.Timing.Window, 500 * time.Millisecond, 30 * time.Second},
 		{"timing.closer_after", c.Timing.Closer, 100 * time.Millisecond, 30 * time.Second},
 		{"timing.repeat_window", c.Timing.Repeat, 500 * time.Millisecond, time.Minute},
+		{"trust.refresh", c.Trust.Refresh, 10 * time.Second, 24 * time.Hour},
 		{"timing.call", c.Timing.Call, time.Second, 10 * time.Minute},
 		{"timing.host_wait", c.Timing.HostWait, 2 * time.Second, 10 * time.Minute},
 		{"timing.warm_up", c.Timing.WarmUp, 0, time.Hour},
