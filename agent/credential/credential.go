@@ -18,6 +18,20 @@
 //
 // A card's number must pass its own check and agree with the birth date and
 // the sex beside it; a card is valid to the end of its last day. See FromCard.
+//
+// # Signed codes
+//
+// What agent/signed takes apart is judged by Codes.Open: who signed it, whether
+// it was withdrawn, and whether it holds at every moment that it can be.
+//
+//	r := codes.Open(text, interval)    is it good, and what follows
+//	memory.Seen(&r)                    was it used before
+//	…decide on r.Credential, r.Status, r.Why…
+//	memory.Use(&r, interval.Lo)        before anything opens
+//
+// Paper is for a person, whatever was found. So is a status that no phone has
+// signed, unless the venue wants it otherwise. A phone code is a status in mode
+// signed; a pass is its host's yes, once.
 package credential
 
 import (

@@ -54,7 +54,7 @@ func TestCodesAreReadAsWritten(t *testing.T) {
 // TestWhatIsNotWritten: an issuer's mistake shows at the issuer's, not at a gate.
 func TestWhatIsNotWritten(t *testing.T) {
 	key, _ := ed(t)
-	for name, spoil := range map[string]func(c *signed.Claims){
+	paper := map[string]func(c *signed.Claims){
 		"no kind":             func(c *signed.Claims) { c.Kind = 0 },
 		"health on paper":     func(c *signed.Claims) { c.Status = signed.StatusByte(1) },
 		"too long":            func(c *signed.Claims) { c.Expires += 181 * day },
@@ -63,11 +63,21 @@ func TestWhatIsNotWritten(t *testing.T) {
 		"a short id":          func(c *signed.Claims) { c.ID = c.ID[:7] },
 		"half a number":       func(c *signed.Claims) { c.Tail = "02X" },
 		"a name that escapes": func(c *signed.Claims) { c.Name = "\x1b[2J" },
-	} {
-		c := claimed(signed.Paper, nil)
-		spoil(c)
-		if text, err := signed.SignCode(key, "k1", c); err == nil {
-			t.Errorf("%s: SignCode() = %q, want an error", name, text)
+	}
+	pass := map[string]func(c *signed.Claims){
+		"a place in the list for a visitor": func(c *signed.Claims) { c.Index = new(uint32) },
+		"half a visitor's number":           func(c *signed.Claims) { c.Tail = "2X" },
+		"a visitor's health":                func(c *signed.Claims) { c.Status = 1 },
+		"a host on two lines":               func(c *signed.Claims) { c.Host = "h\n1" },
+		"over before it begins":             func(c *signed.Claims) { c.Expires = c.NotBefore },
+	}
+	for kind, all := range map[signed.Kind]map[string]func(c *signed.Claims){signed.Paper: paper, signed.Pass: pass} {
+		for name, spoil := range all {
+			c := claimed(kind, nil)
+			spoil(c)
+			if text, err := signed.SignCode(key, "k1", c); err == nil {
+				t.Errorf("%s: SignCode() = %q, want an error", name, text)
+			}
 		}
 	}
 	if text, err := signed.SignCode(key, "", claimed(signed.Paper, nil)); err == nil {
@@ -83,8 +93,8 @@ func TestBombs(t *testing.T) {
 		"30 MB of something else":      strings.Repeat("A", 30<<20),
 	} {
 		if n := testing.AllocsPerRun(10, func() {
-			if _, err := signed.ParseCode(text); !errors.Is(err, signed.ErrCode) {
-				t.Errorf("%s: ParseCode() = %v, want ErrCode", name, err)
+			if _, err := signed.ParseCode(text); !errors.Is(err, signed.ErrCode) || !strings.Contains(err.Error(), "4096") {
+				t.Errorf("%s: ParseCode() = %v, want ErrCode for its length", name, err)
 			}
 		}); n > 10 {
 			t.Errorf("%s: %v allocations", name, n)
