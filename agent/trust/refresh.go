@@ -126,14 +126,14 @@ func (s *Store) bring(ctx context.Context, u *set, from Fetcher) error {
 }
 
 // complete reports what is missing of a set.
-func (s *Store) complete(u *set) error {
+func (s *Store) complete(u *set) (missing error) {
 	for _, name := range s.wanted(u) {
 		info, _ := u.find(name)
 		if _, err := s.readTarget(name, info); err != nil {
-			return err
+			missing = err
 		}
 	}
-	return nil
+	return missing
 }
 
 func (s *Store) wanted(u *set) []string {
@@ -157,18 +157,14 @@ func (s *Store) use(u *set) (changed bool, err error) {
 			return false, nil
 		}
 	}
-	if err := s.disk.write(setFile, data); err != nil {
+	if err := s.disk.writeSummed(setFile, data); err != nil {
 		return false, fmt.Errorf("keeping the new set: %w", err)
 	}
 	s.mu.Lock()
 	s.set = u
 	s.mu.Unlock()
-	mark, err := json.Marshal(u.floor())
-	if err != nil {
+	if err := s.writeFloor(u); err != nil {
 		return true, err
-	}
-	if err := s.disk.write(floorFile, mark); err != nil {
-		return true, fmt.Errorf("keeping the floor: %w", err)
 	}
 	s.tidy(u)
 	return true, nil

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ type set struct {
 
 // readSet reads the usable set, unverified; nil if there is none.
 func (s *Store) readSet() *archive {
-	data, err := s.disk.read(setFile, maxSet)
+	data, err := s.disk.readSummed(setFile, maxSet)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -88,6 +89,10 @@ func (s *Store) adoptSet(a *archive, newest *metadata.Metadata[metadata.RootType
 			u.judge(newest)
 			s.set = u
 			s.mend(u, newest)
+			if least != u.floor() {
+				_ = s.writeFloor(u)
+			}
+			_ = s.complete(u) // what is damaged is set aside now
 			return
 		}
 		s.quarantine(setFile, err)
@@ -104,28 +109,36 @@ func (s *Store) adoptSet(a *archive, newest *metadata.Metadata[metadata.RootType
 	}
 	if u, err := s.verify(&spare); err == nil && least.check(u) == nil && s.complete(u) == nil {
 		s.set = u
+		if data, err := json.Marshal(u.archive); err == nil {
+			_ = s.disk.writeSummed(setFile, data)
+		}
 	}
 }
 
-// mend puts back the files of roles that are older than what the set proves to
-// have been seen: somebody took them away, or swapped them with older ones.
+// mend puts back the files of roles that are not what the set proves to have
+// been seen: somebody took them away or swapped them with older ones, or they
+// were bent.
 func (s *Store) mend(u *set, newest *metadata.Metadata[metadata.RootType]) {
 	if u.t.Root.Signed.Version != newest.Signed.Version {
 		return // after a rotation versions may rightly begin anew
 	}
-	for role, data := range map[string][]byte{
-		metadata.TIMESTAMP: u.archive.Timestamp, metadata.SNAPSHOT: u.archive.Snapshot, metadata.TARGETS: u.archive.Targets,
-	} {
+	put := func(role string, data []byte) {
 		have := s.seen.roles[role]
-		if version(have) >= version(data) {
-			continue
+		if version(have) > version(data) || bytes.Equal(have, data) {
+			return
 		}
 		if have != nil {
-			s.quarantine(fileName(role), fmt.Errorf("version %d was put back over version %d", version(have), version(data)))
+			s.quarantine(fileName(role), fmt.Errorf("version %d lies there, version %d is in use", version(have), version(data)))
 		}
 		if s.save(role, data) != nil {
 			s.seen.roles[role] = data // at least while we run
 		}
+	}
+	put(metadata.TIMESTAMP, u.archive.Timestamp)
+	put(metadata.SNAPSHOT, u.archive.Snapshot)
+	put(metadata.TARGETS, u.archive.Targets)
+	for _, d := range u.archive.Delegated {
+		put(d.Role, d.Data)
 	}
 }
 
@@ -138,7 +151,7 @@ type floor struct {
 }
 
 func (s *Store) readFloor() (f floor) {
-	data, err := s.disk.read(floorFile, 1<<10)
+	data, err := s.disk.readSummed(floorFile, 1<<10)
 	if errors.Is(err, fs.ErrNotExist) {
 		return floor{}
 	}
@@ -150,6 +163,17 @@ func (s *Store) readFloor() (f floor) {
 		return floor{}
 	}
 	return f
+}
+
+func (s *Store) writeFloor(u *set) error {
+	mark, err := json.Marshal(u.floor())
+	if err == nil {
+		err = s.disk.writeSummed(floorFile, mark)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the floor: %w", err)
+	}
+	return nil
 }
 
 func (f floor) check(u *set) error {

@@ -1,0 +1,378 @@
+package trust_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/digital-sentinel/sentinel/agent/trust"
+)
+
+// kioskRepo is a repository as the platform publishes it for kiosks.
+func kioskRepo(t testing.TB) *repo {
+	t.Helper()
+	r := newRepo(t)
+	for _, role := range kioskRoles {
+		r.delegate("targets", role, true, role+"/*")
+	}
+	r.artifact("policy", "policy/public-place.3.yaml", []byte("id: public-place\n"))
+	r.artifact("policy", "policy/office.1.yaml", []byte("id: office\n"))
+	r.artifact("issuers", "issuers/keys.json", []byte(`{"version":1,"keys":{}}`))
+	r.artifact("issuers", "issuers/recipients.json", []byte(`{"version":1,"recipients":[{"id":"a","key":"age1q"}]}`))
+	r.artifact("status", "status/feed.json", []byte(`{"version":1,"keys":{},"shards":[]}`))
+	r.artifact("status", "status/venue-2.7.snap", []byte("another venue's"))
+	r.kiosk()
+	return r
+}
+
+var kioskRoles = []string{trust.RolePolicy, trust.RoleIssuers, trust.RoleStatus}
+
+// kiosk publishes everything again.
+func (r *repo) kiosk() {
+	r.publish(kioskRoles...)
+	r.all()
+}
+
+// kioskOptions are those of a kiosk.
+func kioskOptions(r *repo) trust.Options {
+	return trust.Options{
+		Root: r.published["root"][0], Roles: kioskRoles,
+		Want: func(name string) bool { return !strings.HasSuffix(name, ".snap") },
+	}
+}
+
+func newKiosk(t testing.TB, r *repo) *client {
+	t.Helper()
+	c := newClient(t, r)
+	c.o = kioskOptions(r)
+	return c
+}
+
+func TestKioskBringsWhatItWants(t *testing.T) {
+	r := kioskRepo(t)
+	c := newKiosk(t, r)
+	c.ok("refresh")
+	s := c.open()
+	files, err := s.Policies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]byte{"public-place.3.yaml": []byte("id: public-place\n"), "office.1.yaml": []byte("id: office\n")}
+	if d := cmp.Diff(want, files); d != "" {
+		t.Errorf("policies (-want +got):\n%s", d)
+	}
+	if d, err := s.Issuers(); err != nil || d.Version != 1 {
+		t.Errorf("issuers: %v", err)
+	}
+	if d, err := s.Recipients(); err != nil || d.Recipients[0].ID != "a" {
+		t.Errorf("recipients: %v", err)
+	}
+	if d, err := s.Index(); err != nil || d.Version != 1 {
+		t.Errorf("index: %v", err)
+	}
+	if _, _, err := s.Target("status/venue-2.7.snap"); !errors.Is(err, trust.ErrNotFound) {
+		t.Errorf("another venue's snapshot: %v", err)
+	}
+	if got := len(s.Targets("")); got != 6 {
+		t.Errorf("%d targets are named", got)
+	}
+	r.loaded = nil
+	r.publish("timestamp")
+	c.ok("a new timestamp")
+	if len(r.loaded) != 0 {
+		t.Errorf("targets were fetched again: %q", r.loaded)
+	}
+}
+
+func TestNewTargetsTakeThePlaceOfOld(t *testing.T) {
+	r := kioskRepo(t)
+	c := newKiosk(t, r)
+	c.ok("first refresh")
+	delete(r.targets["policy"].Signed.Targets, "policy/office.1.yaml")
+	r.artifact("policy", "policy/public-place.3.yaml", []byte("id: public-place # new\n"))
+	r.kiosk()
+	c.ok("second refresh")
+	files, err := c.open().Policies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(map[string][]byte{"public-place.3.yaml": []byte("id: public-place # new\n")}, files); d != "" {
+		t.Errorf("policies (-want +got):\n%s", d)
+	}
+	if got := len(filesIn(t, c.dir, "targets")); got != 4 {
+		t.Errorf("%d targets lie on the disk, want the 4 that are named and wanted", got)
+	}
+}
+
+// TestOldSetStays: whatever goes wrong between the new timestamp and the last
+// target, the old set is what is used.
+func TestOldSetStays(t *testing.T) {
+	rows := map[string]func(r *repo){
+		"a target is missing":   func(r *repo) { delete(r.artifacts, "policy/office.1.yaml") },
+		"a target was swapped":  func(r *repo) { r.artifacts["policy/office.1.yaml"] = []byte("id: orifice\n") },
+		"a target is cut short": func(r *repo) { r.artifacts["policy/office.1.yaml"] = []byte("id: of") },
+		"a target is endless":   func(r *repo) { r.artifacts["policy/office.1.yaml"] = make([]byte, 1<<20) },
+		"a role is missing":     func(r *repo) { r.published["status"] = r.published["status"][:1] },
+		"a role is not signed":  func(r *repo) { r.signers["issuers"] = nil; r.kiosk() },
+		"a role is delegated no more": func(r *repo) {
+			d := r.targets["targets"].Signed.Delegations
+			d.Roles = d.Roles[:2]
+			r.all()
+		},
+		"a role is delegated twice": func(r *repo) {
+			d := r.targets["targets"].Signed.Delegations
+			d.Roles = append(d.Roles, d.Roles[0])
+			r.all()
+		},
+		"a role delegates further": func(r *repo) {
+			r.delegate("policy", "more", false, "policy/*")
+			r.publish("more")
+			r.kiosk()
+		},
+		"a target is too long": func(r *repo) {
+			r.targets["policy"].Signed.Targets["policy/office.2.yaml"].Length = 1 << 40
+			r.kiosk()
+		},
+		"a target has no hash that is known": func(r *repo) {
+			info := r.targets["policy"].Signed.Targets["policy/office.2.yaml"]
+			info.Hashes = metadata.Hashes{"md5": []byte("0123456789abcdef")}
+			r.kiosk()
+		},
+		"there are too many targets": func(r *repo) {
+			for i := range 300 {
+				r.artifact("policy", fmt.Sprintf("policy/p.%d.yaml", i), []byte("id: p\n"))
+			}
+			r.kiosk()
+		},
+	}
+	for name, spoil := range rows {
+		t.Run(name, func(t *testing.T) {
+			r := kioskRepo(t)
+			c := newKiosk(t, r)
+			c.ok("first refresh")
+			r.artifact("policy", "policy/office.1.yaml", []byte("id: office # new\n"))
+			r.artifact("policy", "policy/office.2.yaml", []byte("id: office # later\n"))
+			r.kiosk()
+			spoil(r)
+			err := c.fails("refresh")
+			s := c.open()
+			if data, role, terr := s.Target("policy/office.1.yaml"); terr != nil || role != "policy" || string(data) != "id: office\n" {
+				t.Errorf("after %v there is %q of %s: %v", err, data, role, terr)
+			}
+			if st := s.State(now, now); st.Roles["timestamp"].Version != 2 || st.Use("policy") != trust.Full {
+				t.Errorf("the set in use: %+v", st)
+			}
+			if len(s.Damage()) != 0 {
+				t.Errorf("damage: %v", s.Damage())
+			}
+		})
+	}
+}
+
+// TestWhoSpeaksOfATarget: a role may only speak of what was delegated to it.
+func TestWhoSpeaksOfATarget(t *testing.T) {
+	r := kioskRepo(t)
+	r.artifact("policy", "issuers/keys.json", []byte(`{"version":1,"keys":{"evil":{}}}`))
+	r.artifact("status", "policy/evil.1.yaml", []byte("id: evil\n"))
+	r.kiosk()
+	c := newKiosk(t, r)
+	r.artifact("issuers", "issuers/keys.json", []byte(`{"version":1,"keys":{}}`))
+	r.kiosk()
+	c.ok("refresh")
+	s := c.open()
+	if d, err := s.Issuers(); err != nil || len(d.Keys) != 0 {
+		t.Errorf("issuers: %v, %v", d, err)
+	}
+	if _, _, err := s.Target("policy/evil.1.yaml"); !errors.Is(err, trust.ErrNotFound) {
+		t.Errorf("a policy of the status role: %v", err)
+	}
+	// The top level comes first, and a document counts only from its own role.
+	r.artifact("targets", "issuers/keys.json", []byte(`{"version":1,"keys":{}}`))
+	r.all()
+	c.ok("refresh")
+	if _, err := c.open().Issuers(); !errors.Is(err, trust.ErrRefused) {
+		t.Errorf("issuers that another role names: %v", err)
+	}
+}
+
+// TestState has a row for each line of the expiry table.
+func TestState(t *testing.T) {
+	r := kioskRepo(t)
+	set := func(d map[string]int) {
+		at := func(role string) time.Time { return now.Add(time.Duration(d[role]) * day) }
+		r.root.Signed.Expires, r.timestamp.Signed.Expires, r.snapshot.Signed.Expires = at("root"), at("timestamp"), at("snapshot")
+		for role, md := range r.targets {
+			md.Signed.Expires = at(role)
+		}
+		r.publish("root")
+		r.kiosk()
+	}
+	long := func(role string, days int) map[string]int {
+		d := map[string]int{"root": 30, "timestamp": 30, "snapshot": 30, "targets": 30, "policy": 30, "issuers": 30, "status": 30}
+		if role != "" {
+			d[role] = days
+		}
+		return d
+	}
+	const full, bad, nothing = trust.Full, trust.BadOnly, trust.Nothing
+	rows := []struct {
+		name                    string
+		expires                 map[string]int
+		lo, hi                  int // days
+		open                    bool
+		stale                   bool
+		policy, issuers, status trust.Use
+	}{
+		{"nothing has expired", long("", 0), 5, 5, false, false, full, full, full},
+		{"the last moment", long("", 0), 30, 30, false, false, full, full, full},
+		{"timestamp may have expired", long("timestamp", 4), 3, 5, false, true, full, full, full},
+		{"timestamp has expired", long("timestamp", 4), 5, 5, false, true, full, full, full},
+		{"snapshot has expired", long("snapshot", 4), 5, 5, false, true, full, full, full},
+		{"root may have expired", long("root", 4), 3, 5, false, false, nothing, nothing, bad},
+		{"targets may have expired", long("targets", 4), 3, 5, false, false, nothing, nothing, bad},
+		{"policy may have expired", long("policy", 4), 3, 5, false, false, nothing, full, full},
+		{"issuers has expired", long("issuers", 4), 5, 5, false, false, full, nothing, full},
+		{"status may have expired", long("status", 4), 3, 5, false, false, full, full, bad},
+		{"no latest time", long("", 0), 0, 0, true, true, nothing, nothing, bad},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			set(row.expires)
+			c := newKiosk(t, r)
+			c.ok("refresh")
+			lo, hi := now.Add(time.Duration(row.lo)*day), now.Add(time.Duration(row.hi)*day)
+			if row.open {
+				hi = time.Time{}
+			}
+			st := c.open().State(lo, hi)
+			if !st.Whole || st.Stale != row.stale || st.Left != nil {
+				t.Errorf("whole %v, stale %v, left %v", st.Whole, st.Stale, st.Left)
+			}
+			got := []trust.Use{st.Use("policy"), st.Use("issuers"), st.Use("status"), st.Use("nosuchrole")}
+			if d := cmp.Diff([]trust.Use{row.policy, row.issuers, row.status, nothing}, got); d != "" {
+				t.Errorf("use (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestStateOfNothing(t *testing.T) {
+	s := newKiosk(t, kioskRepo(t)).open()
+	if st := s.State(now, now); st.Whole || st.Use("status") != trust.Nothing {
+		t.Errorf("state: %+v", st)
+	}
+	if _, _, err := s.Target("status/feed.json"); !errors.Is(err, trust.ErrNotFound) {
+		t.Errorf("Target: %v", err)
+	}
+	if _, err := s.Index(); !errors.Is(err, trust.ErrNotFound) {
+		t.Errorf("Index: %v", err)
+	}
+	if got := s.Targets(""); len(got) != 0 {
+		t.Errorf("Targets: %q", got)
+	}
+	if got := fmt.Sprint(trust.Nothing, trust.BadOnly, trust.Full); got != "nothing bad-only full" {
+		t.Errorf("names: %s", got)
+	}
+}
+
+// TestOneNeglectedRole must not keep the others from being renewed.
+func TestOneNeglectedRole(t *testing.T) {
+	r := kioskRepo(t)
+	c := newKiosk(t, r)
+	r.targets["policy"].Signed.Expires = now.Add(-day)
+	r.artifact("issuers", "issuers/recipients.json", []byte(`{"version":1,"recipients":[{"id":"b","key":"age1q"}]}`))
+	r.kiosk()
+	c.ok("refresh")
+	s := c.open()
+	st := s.State(now, now)
+	if st.Use("policy") != trust.Nothing || !st.Roles["policy"].Expired || st.Use("issuers") != trust.Full {
+		t.Errorf("state: %+v", st)
+	}
+	if d, err := s.Recipients(); err != nil || d.Recipients[0].ID != "b" {
+		t.Errorf("recipients: %v", err)
+	}
+}
+
+// TestKeysChangedAndThenTheLinkWasCut: the root is new, the rest could not be
+// fetched any more.
+func TestKeysChangedAndThenTheLinkWasCut(t *testing.T) {
+	rows := []struct {
+		role  string
+		stale bool
+		use   trust.Use
+	}{
+		{"timestamp", true, trust.Full},
+		{"snapshot", true, trust.Full},
+		{"targets", true, trust.Nothing},
+		{"root", false, trust.Full},
+	}
+	for _, row := range rows {
+		t.Run(row.role, func(t *testing.T) {
+			r := kioskRepo(t)
+			c := newKiosk(t, r)
+			c.ok("first refresh")
+			if row.role == "root" {
+				r.addKey("root")
+			} else {
+				r.rotate(row.role)
+			}
+			r.publish("root")
+			s := c.open()
+			keep := r.published["timestamp"]
+			delete(r.published, "timestamp")
+			if _, err := s.Refresh(t.Context(), r.sources(), now); err == nil {
+				t.Fatal("the refresh succeeded")
+			}
+			for _, s := range []*trust.Store{s, c.open()} { // at once, and after a restart
+				st := s.State(now, now)
+				if st.Use("policy") != row.use || row.use == trust.Full && st.Stale != row.stale || (st.Left != nil) != (row.use == trust.Nothing) {
+					t.Errorf("state: %+v", st)
+				}
+				if len(s.Damage()) != 0 {
+					t.Errorf("damage: %v", s.Damage())
+				}
+			}
+			r.published["timestamp"] = keep
+			r.kiosk()
+			c.ok("the link is back")
+			if st := c.open().State(now, now); st.Use("policy") != trust.Full || st.Stale {
+				t.Errorf("state afterwards: %+v", st)
+			}
+		})
+	}
+}
+
+// TestNewlyInstalledRoot: the kiosk is given a later root than the store began
+// with; what is stored goes on.
+func TestNewlyInstalledRoot(t *testing.T) {
+	r := kioskRepo(t)
+	c := newKiosk(t, r)
+	r.addKey("root")
+	r.publish("root")
+	r.publish("root")
+	c.ok("refresh")
+	c.o.Root = r.published["root"][1]
+	s := c.open()
+	if st := s.State(now, now); !st.Whole || st.Use("policy") != trust.Full || len(s.Damage()) != 0 {
+		t.Errorf("state: %+v, damage %v", st, s.Damage())
+	}
+	if got := s.Versions()["root"]; got != 3 {
+		t.Errorf("root %d", got)
+	}
+	// A root of another installation vouches for nothing here.
+	other := newRepo(t)
+	c.o.Root = other.published["root"][0]
+	s = c.open()
+	if st := s.State(now, now); st.Whole {
+		t.Errorf("state: %+v", st)
+	}
+	if !bytes.Equal(s.Seen("root"), c.o.Root) || len(s.Damage()) == 0 {
+		t.Errorf("damage: %v", s.Damage())
+	}
+}
