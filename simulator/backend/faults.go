@@ -32,16 +32,19 @@ type Fault struct {
 	Status int           // of refuse
 	Retry  time.Duration // of refuse
 	Lie    string        // unsigned, stale or other-person
-	// Call is verify, checkins, reports, heartbeat, or reports/NAME for those to
-	// one recipient; empty: all.
+	// Call is verify, checkins, reports, heartbeat, epoch, tuf or feed, or
+	// reports/NAME for those to one recipient; empty: all.
 	Call string
 }
 
 var (
 	faultKinds = []string{"up", "down", "hang", "slow", "refuse", "lie", "lose-reply", "garbage"}
 	lies       = []string{"unsigned", "stale", "other-person"}
-	calls      = []string{"", "verify", "checkins", "reports", "heartbeat"}
+	calls      = []string{"", "verify", "checkins", "reports", "heartbeat", "epoch", "tuf", "feed"}
 )
+
+// static are the calls that are files below a path of that name.
+var static = map[string]bool{"tuf": true, "feed": true}
 
 // Set orders a fault; it lasts until the next Set.
 func (f *Faults) Set(x Fault) error {
@@ -55,7 +58,7 @@ func (f *Faults) Set(x Fault) error {
 	}
 	call, recipient, one := strings.Cut(x.Call, "/")
 	if !slices.Contains(calls, call) || one && (call != "reports" || recipient == "") {
-		return fmt.Errorf("%q is no call; there are verify, checkins, reports, reports/RECIPIENT, heartbeat", x.Call)
+		return fmt.Errorf("%q is no call; there are verify, checkins, reports, reports/RECIPIENT, heartbeat, epoch, tuf, feed", x.Call)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -131,7 +134,7 @@ func (x *Fault) hits(r *http.Request) bool {
 	switch {
 	case call == "":
 		return true
-	case r.URL.Path != "/v1/"+call:
+	case r.URL.Path != "/v1/"+call && !(static[call] && strings.HasPrefix(r.URL.Path, "/"+call+"/")):
 		return false
 	case !one:
 		return true

@@ -26,6 +26,10 @@ func (p *Platform) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/checkins", p.checkins)
 	mux.HandleFunc("POST /v1/reports", p.report)
 	mux.HandleFunc("POST /v1/heartbeat", p.heartbeat)
+	mux.HandleFunc("POST /v1/time", p.time)
+	mux.HandleFunc("POST /v1/epoch", p.epochKey)
+	mux.HandleFunc("/tuf/", p.published)
+	mux.HandleFunc("/feed/", p.published)
 	mux.HandleFunc("GET /v1/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(api.Spec)
@@ -41,11 +45,11 @@ func (p *Platform) verify(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cred := checkin.Credential{Kind: checkin.Kind(q.Kind), Value: q.Value}
-	if !cred.Kind.Online() || len(q.Nonce) != 16 || q.Value == "" {
+	if !asked(cred.Kind) || len(q.Nonce) != 16 || q.Value == "" {
 		refuse(w, http.StatusBadRequest, "about:blank", "kind, value or nonce is not what the contract says")
 		return
 	}
-	person, old, ok := p.find(cred.Kind, cred.Value)
+	person, old, ok := p.find(cred, &q)
 	if !ok {
 		refuse(w, http.StatusNotFound, api.UnknownCredential, "nobody has this code or number")
 		return
@@ -62,6 +66,11 @@ func (p *Platform) verify(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", api.COSE)
 	_, _ = w.Write(lieOf(r.Context()).strip(raw))
+}
+
+// asked reports whether the contract lets a kiosk ask about this kind.
+func asked(k checkin.Kind) bool {
+	return k.Online() || k == checkin.SignedCode || k == checkin.VisitorPass
 }
 
 func (p *Platform) checkins(w http.ResponseWriter, r *http.Request) {
@@ -122,6 +131,41 @@ func (p *Platform) heartbeat(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", api.JSON)
 	_, _ = w.Write([]byte("{}\n"))
+}
+
+// epochKey tells a kiosk the key of a shard's fingerprints. It is the one
+// secret that kiosks are given: over mutual TLS, and to be kept in memory only.
+func (p *Platform) epochKey(w http.ResponseWriter, r *http.Request) {
+	var q api.EpochRequest
+	if !read(w, r, maxQuestion, &q) || !isKiosk(w, r, q.Kiosk) {
+		return
+	}
+	u := p.publisher.Load()
+	if u != nil && u.o.May != nil && !u.o.May(q.Kiosk, q.Shard) {
+		refuse(w, http.StatusForbidden, "about:blank", "this shard is not for this kiosk")
+		return
+	}
+	var key [32]byte
+	ok := false
+	if u != nil {
+		key, ok = u.EpochKey(q.Shard, q.Epoch)
+	}
+	if !ok {
+		refuse(w, http.StatusNotFound, api.UnknownEpoch, "nobody here knows this shard or epoch")
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", api.JSON)
+	_ = json.NewEncoder(w).Encode(api.EpochAnswer{Key: key[:]})
+}
+
+// published serves the signed cache, if there is one.
+func (p *Platform) published(w http.ResponseWriter, r *http.Request) {
+	if u := p.publisher.Load(); u != nil {
+		u.serveFile(w, r)
+		return
+	}
+	refuse(w, http.StatusNotFound, "about:blank", "nothing is published here")
 }
 
 // read decodes a bounded JSON body, or refuses.

@@ -19,10 +19,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/digital-sentinel/sentinel/agent/backend/api"
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/agent/signed"
+	"github.com/digital-sentinel/sentinel/agent/statuslist"
 )
 
 // Opts is what a Platform is made of.
@@ -55,6 +58,7 @@ type Person struct {
 	Host          checkin.Consent
 	RegisterFirst bool
 	ControlList   bool
+	NoShard       bool // he is left out of every published table
 }
 
 // Platform holds people and records. It is safe for concurrent use.
@@ -64,10 +68,14 @@ type Platform struct {
 
 	mu      sync.Mutex
 	people  map[string]Person
-	tokens  map[string]holder // of the codes that are current or lately were
-	minute  int64             // that tokens was made for
+	handles map[string]statuslist.Handle // of those with a card, for the table
+	tokens  map[string]holder            // of the codes that are current or lately were
+	minute  int64                        // that tokens was made for
 	records store
 	reports map[string]*store // by recipient
+	signed  map[string]*code  // codes that a Publisher has issued, by ISSUER/ID
+
+	publisher atomic.Pointer[Publisher] // nil: nothing is published
 }
 
 // holder is whose code it is, and whether it is an old one.
@@ -87,7 +95,7 @@ func New(o Opts) *Platform {
 	if o.Issuer == "" {
 		o.Issuer = "reference platform"
 	}
-	return &Platform{o: o, secret: secret, people: map[string]Person{}, reports: map[string]*store{}}
+	return &Platform{o: o, secret: secret, people: map[string]Person{}, handles: map[string]statuslist.Handle{}, reports: map[string]*store{}, signed: map[string]*code{}}
 }
 
 // SetPerson adds or replaces a person.
@@ -95,6 +103,7 @@ func (p *Platform) SetPerson(person Person) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.people[person.Ref] = person
+	p.hold(&person)
 	p.tokens = nil
 }
 
@@ -198,16 +207,18 @@ const (
 )
 
 // find returns who holds a credential, and whether the code was an old one.
-func (p *Platform) find(kind checkin.Kind, value string) (_ Person, old, ok bool) {
+func (p *Platform) find(c checkin.Credential, q *api.VerifyRequest) (_ Person, old, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch kind {
+	switch c.Kind {
 	case checkin.PersonalCode, checkin.RelativeCode:
-		h, ok := p.codes()[value[strings.LastIndex(value, "/")+1:]]
+		h, ok := p.codes()[c.Value[strings.LastIndex(c.Value, "/")+1:]]
 		return p.people[h.ref], h.old, ok
+	case checkin.SignedCode, checkin.VisitorPass:
+		return p.findSigned(c, q)
 	}
 	for _, person := range p.people {
-		if person.Number == value {
+		if person.Number == c.Value {
 			return person, false, true
 		}
 	}

@@ -35,13 +35,14 @@ var before = map[string]struct {
 	fault backend.Fault
 	kiosk string
 }{
-	"too many questions":             {fault: backend.Fault{Kind: "refuse", Status: 429, Retry: 1500 * time.Millisecond}},
-	"a certificate of another kiosk": {kiosk: "k-2"},
-	"a platform that is busy":        {fault: backend.Fault{Kind: "refuse", Status: 503, Retry: time.Minute}},
+	"too many questions":                        {fault: backend.Fault{Kind: "refuse", Status: 429, Retry: 1500 * time.Millisecond}},
+	"a certificate of another kiosk":            {kiosk: "k-2"},
+	"a certificate of another kiosk, for a key": {kiosk: "k-2"},
+	"a platform that is busy":                   {fault: backend.Fault{Kind: "refuse", Status: 503, Retry: time.Minute}},
 }
 
 func TestTheTreaty(t *testing.T) {
-	for name, exchanges := range map[string]int{"verify.http": 4, "checkins.http": 3, "reports.http": 4, "heartbeat.http": 1} {
+	for name, exchanges := range map[string]int{"verify.http": 4, "checkins.http": 3, "reports.http": 4, "heartbeat.http": 1, "epoch.http": 4} {
 		t.Run(name, func(t *testing.T) {
 			list := treaty(t, "../../agent/backend/testdata/"+name)
 			if len(list) != exchanges {
@@ -52,7 +53,9 @@ func TestTheTreaty(t *testing.T) {
 				t.Fatal(err)
 			}
 			faults := &backend.Faults{}
-			h := faults.Wrap(withWang(key).Handler())
+			p := withWang(key)
+			epochKey := publishing(t, p)
+			h := faults.Wrap(p.Handler())
 			for _, e := range list {
 				order := before[e.name]
 				order.fault.Kind = cmp.Or(order.fault.Kind, "up")
@@ -61,6 +64,7 @@ func TestTheTreaty(t *testing.T) {
 				}
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, e.request(cmp.Or(order.kiosk, "k-1")))
+				e.answer = strings.Replace(e.answer, "$key", epochKey, 1)
 				e.check(t, w, public)
 			}
 		})
@@ -79,6 +83,23 @@ func withWang(key ed25519.PrivateKey) *backend.Platform {
 		Sampled: now.Add(-time.Hour), Reported: now.Add(-30 * time.Minute),
 	})
 	return p
+}
+
+// publishing lets the platform tell the keys of venue v-1's seventh epoch; this
+// is the key, as it is told.
+func publishing(t *testing.T, p *backend.Platform) string {
+	t.Helper()
+	u, err := backend.NewPublisher(p, backend.PublisherOpts{
+		Shards: []string{"v-1", "v-2"}, Epoch: 7, May: func(kiosk, shard string) bool { return kiosk == "k-1" && shard == "v-1" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, ok := u.EpochKey("v-1", 7)
+	if !ok {
+		t.Fatal("there is no key of the epoch that the publisher begins with")
+	}
+	return base64.StdEncoding.EncodeToString(key[:])
 }
 
 // exchange is one question and its answer: heads and bodies.
