@@ -36,6 +36,7 @@ var acts = map[string]func(context.Context, *player, *Step) error{
 	"no-pass":  func(_ context.Context, p *player, _ *Step) error { p.bench.far.walk(0); return nil },
 	"fire":     doFire,
 	"reset":    doReset,
+	"cache":    doCache,
 	"guard":    doGuard,
 	"host":     doHost,
 	"car":      doCar,
@@ -92,6 +93,7 @@ func personOf(s *Step, now time.Time) (backend.Person, error) {
 		Antigen:       checkin.Result(or(s.Named["antigen"], "none")),
 		Host:          checkin.Consent(or(s.Named["host"], "none")),
 		RegisterFirst: s.Named["register-first"] == "yes", ControlList: s.Named["control-list"] == "yes",
+		NoShard: s.Named["shard"] == "no",
 	}
 	if !slices.Contains([]checkin.Colour{checkin.Green, checkin.Yellow, checkin.Red, checkin.NoColour}, person.Colour) {
 		return person, fmt.Errorf("%q is no colour", person.Colour)
@@ -254,8 +256,8 @@ func (p *player) code(s *Step) (string, error) {
 			return "", fmt.Errorf("a text has a length of 1 to a million")
 		}
 		return strings.Repeat("0123456789", n/10+1)[:n], nil
-	case "signed", "pass":
-		return "", &errNotAvailable{"signed codes come with the signed cache"}
+	case "signed", "bearer", "pass":
+		return p.signedCode(s)
 	case "person", "relative", "paper":
 		if _, ok := platform.Person(s.word(1)); !ok {
 			return "", fmt.Errorf("there is no person %q", s.word(1))
@@ -267,6 +269,9 @@ func (p *player) code(s *Step) (string, error) {
 	case "relative":
 		return platform.RelativeCode(s.word(1)), nil
 	case "paper":
+		if s.Named["signed"] == "yes" {
+			return p.signedCode(s)
+		}
 		return platform.PaperCode(s.word(1)), nil
 	}
 	return shownBy(platform.Code(s.word(1)), s.Named["issuer"], s.Named["app"])

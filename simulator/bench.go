@@ -63,6 +63,7 @@ type Bench struct {
 	pki       *backend.PKI
 	authority *age.X25519Identity
 	platform  *backend.Platform
+	publisher *backend.Publisher
 	faults    *backend.Faults
 	server    *backend.Server
 	url       string
@@ -137,6 +138,9 @@ func (b *Bench) build() (err error) {
 		Recipients: Recipients(), OnReport: b.seeReport,
 	})
 	if err := b.listen(); err != nil {
+		return err
+	}
+	if err := b.publishing(); err != nil {
 		return err
 	}
 	b.wires = newMemoryWires()

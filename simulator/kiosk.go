@@ -85,6 +85,7 @@ func (b *Bench) configure() error {
 		}
 		fmt.Fprintf(&c, "  - name: %s\n", name)
 	}
+	fmt.Fprintf(&c, "trust: {root: %s, refresh: 1h}\n", rootFile)
 	if b.o.Front != Memory {
 		fmt.Fprintf(&c, "clock: unix:%s\n", b.socket("clock"))
 	}

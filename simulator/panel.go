@@ -26,7 +26,7 @@ type Panel struct {
 
 // NewPanel makes the panel of a started bench.
 func NewPanel(b *Bench) *Panel {
-	return &Panel{b: b, player: &player{out: io.Discard, bench: b, start: time.Now(), at: time.Now()}}
+	return &Panel{b: b, player: &player{out: io.Discard, bench: b, start: time.Now(), at: time.Now(), passes: map[string]string{}}}
 }
 
 // Do carries out one line of the scenario language on the running bench.

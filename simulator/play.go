@@ -30,7 +30,7 @@ func (e *errNotAvailable) Error() string { return "not available: " + e.why }
 func Play(ctx context.Context, s *Scenario, o Opts, out io.Writer) Result {
 	start := time.Now()
 	fmt.Fprintf(out, "── %s (front %s)\n", s.Name, o.Front)
-	p := &player{s: s, o: o, out: out, start: start}
+	p := &player{s: s, o: o, out: out, start: start, passes: map[string]string{}}
 	err := p.play(ctx)
 	if p.bench != nil {
 		if cerr := p.bench.Close(); err == nil {
@@ -63,8 +63,9 @@ type player struct {
 	at   time.Time // of the last stimulus
 	told int       // how much of the log has been told
 
-	people []backend.Person // made before the bench was
-	group  string           // of the last car
+	people []backend.Person  // made before the bench was
+	group  string            // of the last car
+	passes map[string]string // handed out, by person
 }
 
 func (p *player) play(ctx context.Context) error {
@@ -123,6 +124,9 @@ func (p *player) open(ctx context.Context) error {
 		b.platform.SetPerson(person)
 	}
 	if err := b.Start(ctx); err != nil {
+		return err
+	}
+	if err := b.publish(ctx); err != nil {
 		return err
 	}
 	p.mark, p.at = b.facts.mark(), time.Now()

@@ -130,11 +130,11 @@ type grammar struct {
 var verbs = map[string]grammar{
 	"venue":    {0, 0, []string{"class", "policy", "guard"}, "venue class=C policy=P guard=present|remote|none"},
 	"profile":  {1, 1, nil, "profile turnstile|floor|wall|desk|handheld"},
-	"person":   {1, 1, []string{"id", "passport", "name", "colour", "nat", "reported", "nat-result", "antigen", "host", "register-first", "control-list"}, "person REF id=… name=… colour=green nat=12h"},
+	"person":   {1, 1, []string{"id", "passport", "name", "colour", "nat", "reported", "nat-result", "antigen", "host", "register-first", "control-list", "shard"}, "person REF id=… name=… colour=green nat=12h"},
 	"backend":  {1, 2, []string{"call", "retry"}, "backend up|down|hang|slow D|refuse CODE|lie HOW|lose-reply|garbage [call=verify]"},
 	"clock":    {1, 2, nil, "clock +49h | clock kiosk +49h"},
 	"forehead": {0, 1, []string{"object", "ambient"}, "forehead 36.5C ambient=22C | forehead object=33.1C | forehead none"},
-	"scan":     {1, 2, []string{"times", "every", "issuer", "app"}, `scan "TEXT" | scan person REF [issuer=jiangsu|app=other] | scan relative REF | scan paper REF | scan venue`},
+	"scan":     {1, 2, []string{"times", "every", "issuer", "app", "age", "signed"}, `scan "TEXT" | scan person REF [issuer=jiangsu|app=other] | scan relative REF | scan paper REF [signed=yes] | scan signed REF [age=10m] | scan pass REF | scan venue`},
 	"card":     {1, 2, nil, "card REF [stuck|pulled-early]"},
 	"pass":     {0, 1, nil, "pass [N]"},
 	"no-pass":  {0, 0, nil, "no-pass"},
@@ -153,7 +153,7 @@ var verbs = map[string]grammar{
 	"guard":    {1, 2, []string{"reason", "answers"}, "guard confirm [REF] [answers=good|bad] | guard open reason=R | guard refuse [REF]"},
 	"host":     {2, 2, nil, "host yes|no|silent REF"},
 	"car":      {1, 1, []string{"plate"}, "car arrives [plate=…] | car leaves"},
-	"cache":    {1, 1, []string{"shard"}, "cache publish"},
+	"cache":    {1, 1, []string{"shard", "fault"}, "cache publish [shard=no] [fault=rollback] | cache rotate | cache fetch"},
 	"fill":     {1, 1, nil, "fill disk"},
 	"free":     {1, 1, nil, "free disk"},
 }

@@ -144,7 +144,7 @@ func TestControlsFail(t *testing.T) {
 		{"an alarm that is quiet", head + "scan person wang\nexpect alarm tailgating within=1s", simulator.Failed},
 		{"a device that is well", head + "scan person wang\nexpect device scanner gone within=1s", simulator.Failed},
 		{"a person that is not there", head + "scan person nobody", simulator.Failed},
-		{"a verb of a later part", head + "cache publish", simulator.NotAvailable},
+		{"a verb of a later part", head + "fill disk", simulator.NotAvailable},
 		{"a disk that cannot be filled here", head + "fill disk", simulator.NotAvailable},
 		{"a report of somebody who was let in", head + "scan person wang\nexpect report delivered recipient=cdc within=1s", simulator.Failed},
 		{"a recipient that nobody knows", head + "scan person wang\nexpect report delivered recipient=moon", simulator.Failed},

@@ -117,9 +117,7 @@ func (c *Client) Verify(ctx context.Context, cred checkin.Credential) (checkin.S
 	if !timely(s) {
 		return checkin.Status{}, errStale
 	}
-	if c.o.Clock.Answered(time.Unix(s.Time, 0), time.Since(asked)) && c.o.Recovered != nil {
-		c.o.Recovered()
-	}
+	c.answered(time.Unix(s.Time, 0), time.Since(asked))
 	return status(s), nil
 }
 

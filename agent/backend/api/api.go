@@ -61,6 +61,12 @@ type Heartbeat struct {
 	Alarms  []string        `json:"alarms"`
 }
 
+// TimeRequest asks what time it is.
+type TimeRequest struct {
+	Kiosk string `json:"kiosk"`
+	Nonce []byte `json:"nonce"` // 16 random bytes
+}
+
 // EpochRequest asks for the key of a shard's fingerprints in one epoch.
 type EpochRequest struct {
 	Kiosk string `json:"kiosk"`

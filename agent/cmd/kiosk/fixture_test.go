@@ -168,8 +168,12 @@ func platform(t *testing.T, c *configs.Config, h http.HandlerFunc) (l *memory, s
 		t.Fatal(err)
 	}
 	l = newMemory()
+	// What time it is, nobody here can sign.
+	mux := http.NewServeMux()
+	mux.Handle("/", h)
+	mux.Handle("POST /v1/time", http.NotFoundHandler())
 	s := &http.Server{
-		Handler: h, ErrorLog: log.New(io.Discard, "", 0),
+		Handler: mux, ErrorLog: log.New(io.Discard, "", 0),
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAnyClientCert},
 	}
 	var open atomic.Int32

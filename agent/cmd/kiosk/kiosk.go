@@ -57,6 +57,7 @@ type Kiosk struct {
 	client  *backend.Client
 	second  *backend.Client            // another address of the platform; nil: none
 	reports map[string]*backend.Client // by recipient
+	cache   *cache                     // nil: there is no signed cache
 	queue   *queue.Queue
 	page    *screen.Server
 	env     Env
@@ -91,6 +92,9 @@ func New(c *configs.Config, env Env) (*Kiosk, error) {
 		env.Log.Warn("the time that was kept", "err", err)
 	}
 	env.Clock.Trusted = c.ClockTrusted
+	if k.cache, err = newCache(c, env, k.client); err != nil {
+		return nil, err
+	}
 	k.queue, err = queue.Open(queue.Opts{
 		Dir: c.State, Device: c.Device, Recipient: recipient, Max: c.Records.Max,
 		Recipients: c.Recipients(),
@@ -110,6 +114,10 @@ func New(c *configs.Config, env Env) (*Kiosk, error) {
 	if err != nil {
 		_ = k.queue.Close()
 		return nil, err
+	}
+	if k.cache != nil {
+		k.cache.policyID = p.ID
+		k.cache.begin(k.Agent.SetAlarm, k.Agent.SetPolicy)
 	}
 	return k, nil
 }
@@ -131,6 +139,9 @@ func (k *Kiosk) Run(ctx context.Context) error {
 	k.client.Close()
 	if k.second != nil {
 		k.second.Close()
+	}
+	if k.cache != nil {
+		k.cache.close()
 	}
 	for _, client := range k.reports {
 		client.Close()
@@ -207,7 +218,7 @@ func (k *Kiosk) opts(c *configs.Config, p *checkin.Policy) agent.Opts {
 	if k.second != nil {
 		ladder.Second = k.second
 	}
-	return agent.Opts{
+	o := agent.Opts{
 		Version: k.env.Version, Device: c.Device, Lane: c.Lane, Direction: c.Direction,
 		Venue: c.Venue.ID, Class: checkin.VenueClass(c.Venue.Class), StateDir: c.State,
 		Policy: p, Patterns: patterns(&c.Codes), Parts: Parts(c, k.env.Wires),
@@ -221,9 +232,27 @@ func (k *Kiosk) opts(c *configs.Config, p *checkin.Policy) agent.Opts {
 		Verifier: ladder, Queue: k.queue, Screen: k.page, Clock: k.env.Clock, Log: k.env.Log,
 		Drain:     func(ctx context.Context) error { return k.queue.Drain(ctx, k.client.Deliver) },
 		Reports:   k.reportLoops(),
-		Heartbeat: func(ctx context.Context, s agent.Status) error { return k.client.Heartbeat(ctx, health(&s)) },
+		Heartbeat: k.heartbeat,
 	}
+	if k.cache != nil {
+		ladder.Below = []verify.Rung{k.cache.rung()}
+		o.Codes, o.Refresh, o.RefreshNow = k.cache.codes.Load, k.cache.loop, k.cache.refresh
+	}
+	return o
 }
+
+// heartbeat tells the platform how the kiosk is, and asks it for the time while
+// that is not known well.
+func (k *Kiosk) heartbeat(ctx context.Context, s agent.Status) error {
+	err := k.client.Heartbeat(ctx, health(&s))
+	if i := k.env.Clock.Interval(); err == nil && (!i.Bounded() || i.Hi.Sub(i.Lo) > wide) {
+		return k.client.Time(ctx)
+	}
+	return err
+}
+
+// wide is an interval of the time that is worth a question.
+const wide = 10 * time.Second
 
 // health is the part of Status that the platform is told.
 func health(s *agent.Status) api.Heartbeat {
