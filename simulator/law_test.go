@@ -45,7 +45,7 @@ var law = map[string][]string{
 	"agent/clock":                {"agent/checkin"},
 	"agent/policy":               {"agent/checkin"},
 	"agent/credential":           {"agent/checkin", "agent/signed"},
-	"agent/verify":               {"agent/checkin"},
+	"agent/verify":               {"agent/checkin", "agent/statuslist", "agent/trust", "agent/trust/feed"},
 	"agent/queue":                {"agent/checkin"},
 	"agent/screen":               {"agent/checkin", "agent/catalogue"},
 	"agent/backend":              {"agent/checkin", "agent/signed", "agent/backend/api", "agent/clock"},

@@ -41,8 +41,11 @@ const (
 	// lies further (a mistake, or a stolen key) would lock every door; it takes
 	// an answer of the platform to our own nonce to go so far.
 	jump = 24 * time.Hour
-	// around is how far a trusted wall clock is believed to either side.
+	// around is how far two honest clocks may differ before it is told.
 	around = 5 * time.Minute
+	// bound is how wrong a trusted wall clock is taken to be, to either side: more
+	// would leave no moment at which a phone's code is surely fresh.
+	bound = time.Minute
 	// saveEvery is how far Lo rises before it is written again.
 	saveEvery = 10 * time.Minute
 )
@@ -74,6 +77,20 @@ func (c *Clock) Interval() Interval {
 	c.known.mu.Lock()
 	defer c.known.mu.Unlock()
 	return c.interval()
+}
+
+// Best is the wall clock where it lies within what is known, else the nearest
+// time that does. Certificates are judged by it: a kiosk whose clock was lost
+// must still reach the platform, which tells it the time.
+func (c *Clock) Best() time.Time {
+	wall, i := c.Wall(), c.Interval()
+	switch {
+	case wall.Before(i.Lo):
+		return i.Lo
+	case i.Bounded() && wall.After(i.Hi):
+		return i.Hi
+	}
+	return wall
 }
 
 // Heard takes a time that somebody trusted has signed: it has passed. A time of
@@ -196,10 +213,10 @@ func (i *Interval) believe(wall time.Time) {
 	if wall.Before(i.Lo.Add(-around)) || i.Bounded() && wall.After(i.Hi.Add(around)) {
 		return
 	}
-	if lo := wall.Add(-around); lo.After(i.Lo) {
+	if lo := wall.Add(-bound); lo.After(i.Lo) {
 		i.Lo = lo
 	}
-	if hi := wall.Add(around); !i.Bounded() || hi.Before(i.Hi) {
+	if hi := wall.Add(bound); !i.Bounded() || hi.Before(i.Hi) {
 		i.Hi = hi
 	}
 	if i.Hi.Before(i.Lo) {

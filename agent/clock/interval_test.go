@@ -52,7 +52,7 @@ func TestInterval(t *testing.T) {
 			b.Answered(at(20, 8), 0)
 			b.wall = at(2, 0)
 		}, at(20, 8), 2 * time.Second},
-		{"a trusted wall clock bounds it", func(b *board) { b.Trusted, b.wall = true, at(20, 8) }, at(20, 8).Add(-5 * time.Minute), 10 * time.Minute},
+		{"a trusted wall clock bounds it", func(b *board) { b.Trusted, b.wall = true, at(20, 8) }, at(20, 8).Add(-time.Minute), 2 * time.Minute},
 		{"a trusted one that contradicts what was signed is not believed", func(b *board) {
 			b.Answered(at(20, 8), 0)
 			b.Trusted, b.wall = true, at(22, 8)
@@ -77,6 +77,24 @@ func TestInterval(t *testing.T) {
 				t.Errorf("the interval is %v wide, want at most %v", width, tt.width)
 			}
 		})
+	}
+}
+
+func TestBest(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		wall, want time.Time
+	}{
+		{"a wall clock that agrees", at(20, 8).Add(time.Second), at(20, 8).Add(time.Second)},
+		{"a battery that is empty", time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC), at(20, 8)},
+		{"a clock that runs ahead", at(28, 0), at(20, 8).Add(2 * time.Second)},
+	} {
+		b := newBoard()
+		b.Answered(at(20, 8), 0)
+		b.wall = tt.wall
+		if got := b.Best(); !got.Equal(tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }
 

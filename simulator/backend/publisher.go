@@ -52,7 +52,7 @@ type Publisher struct {
 	revoked     revocations
 	issued      uint64 // codes
 	fault       PublisherFault
-	generations []generation // the oldest first
+	generations []map[string]blob // what each publication would serve, the oldest first
 
 	files atomic.Pointer[map[string]blob] // what is served
 }
@@ -173,11 +173,14 @@ func (u *Publisher) Publish(now time.Time) ([]ShardReport, error) {
 }
 
 // Rotate begins a new epoch, with a new key and a full snapshot, and publishes
-// it. It is also how a feed goes on that a poisoned time or a stolen key has
+// it; 0 is the epoch after the present one. It is also how a feed goes on that a poisoned time or a stolen key has
 // forked: a new epoch follows from no step.
 func (u *Publisher) Rotate(now time.Time, epoch uint64) ([]ShardReport, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if epoch == 0 {
+		epoch = u.epoch + 1
+	}
 	if epoch <= u.epoch {
 		return nil, fmt.Errorf("epoch %d does not follow epoch %d", epoch, u.epoch)
 	}
@@ -193,8 +196,8 @@ func (u *Publisher) Deny(now time.Time) error {
 	if len(u.generations) == 0 || now.Before(u.last) {
 		return errors.New("a deny list follows a publication, in order of time")
 	}
-	g := &u.generations[len(u.generations)-1]
-	files := maps.Clone(g.files)
+	newest := len(u.generations) - 1
+	files := maps.Clone(u.generations[newest])
 	for _, s := range u.shards {
 		t, _, err := u.table(s, now)
 		if err == nil {
@@ -205,7 +208,7 @@ func (u *Publisher) Deny(now time.Time) error {
 		}
 		s.deny.putDeny(files, s.name)
 	}
-	u.last, g.files = now, files
+	u.last, u.generations[newest] = now, files
 	return u.serve(now)
 }
 
@@ -240,12 +243,6 @@ func (u *Publisher) EpochKey(name string, epoch uint64) (key [32]byte, ok bool) 
 
 //
 
-// generation is one publication: what it would serve.
-type generation struct {
-	files    map[string]blob
-	snapshot signedRole // of the repository
-}
-
 // keepGenerations is how many publications stay: who has just read the old
 // timestamp still finds what it names.
 const keepGenerations = 4
@@ -272,7 +269,7 @@ func (u *Publisher) publish(now time.Time) ([]ShardReport, error) {
 		return nil, err
 	}
 	u.last = now
-	u.generations = append(u.generations, generation{files, u.repo.snapshot})
+	u.generations = append(u.generations, files)
 	if len(u.generations) > keepGenerations {
 		u.generations = slices.Delete(u.generations, 0, 1)
 	}
@@ -283,7 +280,7 @@ func (u *Publisher) publish(now time.Time) ([]ShardReport, error) {
 func (u *Publisher) serve(now time.Time) error {
 	files := map[string]blob{}
 	for _, g := range u.generations {
-		maps.Copy(files, g.files)
+		maps.Copy(files, g)
 	}
 	files, err := u.spoil(files, now)
 	if err != nil {

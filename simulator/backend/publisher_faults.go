@@ -2,10 +2,11 @@ package backend
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
 // PublisherFault is one way in which what is published can be wrong, on order:
@@ -18,7 +19,8 @@ const (
 	NoFault PublisherFault = ""
 	// StaleTimestamp: the newest timestamp expired a minute ago (freeze).
 	StaleTimestamp PublisherFault = "stale-timestamp"
-	// OldSnapshot: a new timestamp names the snapshot of an earlier publication.
+	// OldSnapshot: a new timestamp names the very first snapshot, of before there
+	// was anything to publish.
 	OldSnapshot PublisherFault = "old-snapshot"
 	// WrongRoot: the newest step has the right number and begins at another root.
 	WrongRoot PublisherFault = "wrong-root"
@@ -30,7 +32,8 @@ const (
 	WrongKey PublisherFault = "wrong-key"
 	// RevokedKey: keys that were withdrawn sign the feed, and codes.
 	RevokedKey PublisherFault = "revoked-key"
-	// Rollback: everything is that of an earlier publication.
+	// Rollback: everything is that of an earlier publication, the oldest of the
+	// last four. A kiosk sees it that has fetched a later one.
 	Rollback PublisherFault = "rollback"
 	// PoisonedTime: timestamp, newest step and deny list say, with the right keys,
 	// that it is ten years later.
@@ -56,9 +59,6 @@ func (f PublisherFault) ahead() time.Duration {
 	return 0
 }
 
-// errNothingOlder is a fault that needs an earlier publication.
-var errNothingOlder = errors.New("this fault needs two publications before it")
-
 // spoil changes what is to be served as the fault would have it.
 func (u *Publisher) spoil(files map[string]blob, now time.Time) (map[string]blob, error) {
 	r := u.repo
@@ -66,19 +66,15 @@ func (u *Publisher) spoil(files map[string]blob, now time.Time) (map[string]blob
 	case NoFault:
 		return files, nil
 	case Rollback:
-		old, ok := u.older(func(g generation) bool { return true })
-		if !ok {
-			return nil, fmt.Errorf("%s: %w", u.fault, errNothingOlder)
+		if len(u.generations) < 2 {
+			return nil, errors.New("there is no earlier publication to go back to")
 		}
-		return maps.Clone(old.files), nil
+		return maps.Clone(u.generations[0]), nil
 	case StaleTimestamp:
 		return u.timestamp(files, now.Add(-time.Minute), now.Add(-time.Minute-u.o.Life.Timestamp), r.snapshot)
 	case OldSnapshot:
-		old, ok := u.older(func(g generation) bool { return g.snapshot.version < r.snapshot.version })
-		if !ok {
-			return nil, fmt.Errorf("%s: %w", u.fault, errNothingOlder)
-		}
-		return u.timestamp(files, now.Add(u.o.Life.Timestamp), now, old.snapshot)
+		put(files, metadata.SNAPSHOT, r.first)
+		return u.timestamp(files, now.Add(u.o.Life.Timestamp), now, r.first)
 	case PoisonedTime:
 		var err error
 		if files, err = u.timestamp(files, now.Add(poison+u.o.Life.Timestamp), now.Add(poison), r.snapshot); err != nil {
@@ -91,15 +87,6 @@ func (u *Publisher) spoil(files map[string]blob, now time.Time) (map[string]blob
 		}
 	}
 	return files, nil
-}
-
-// older finds the earliest publication before the newest that will do.
-func (u *Publisher) older(will func(generation) bool) (generation, bool) {
-	before := u.generations[:len(u.generations)-1]
-	if i := slices.IndexFunc(before, will); i >= 0 {
-		return before[i], true
-	}
-	return generation{}, false
 }
 
 // timestamp signs another timestamp of the newest version.

@@ -36,6 +36,7 @@ type repository struct {
 	roots     []blob
 	rootUntil time.Time
 	targets   map[string]signedRole // targets and the delegated roles
+	first     signedRole            // the snapshot before the first publication
 	snapshot  signedRole
 	timestamp signedRole
 }
@@ -50,7 +51,7 @@ type signedRole struct {
 
 // due reports whether a role must be signed again.
 func (r signedRole) due(now time.Time, said string, life time.Duration) bool {
-	return r.version == 0 || r.said != said || r.until.Sub(now) < life/2
+	return r.blob.data == nil || r.said != said || r.until.Sub(now) < life/2
 }
 
 func newRepository(keys ring, life Lives, now time.Time) (*repository, error) {
@@ -64,7 +65,14 @@ func newRepository(keys ring, life Lives, now time.Time) (*repository, error) {
 			r.signers[role] = append(r.signers[role], s)
 		}
 	}
-	return r, r.renewRoot(now.UTC().Truncate(time.Second))
+	now = now.UTC().Truncate(time.Second)
+	if err := r.renewRoot(now); err != nil {
+		return nil, err
+	}
+	b, err := seal(r, metadata.SNAPSHOT, metadata.Snapshot(now.Add(life.Root)))
+	r.first = signedRole{version: 1, blob: b}
+	r.snapshot = signedRole{version: 1}
+	return r, err
 }
 
 // publish signs what is due and puts every file of the repository into files.

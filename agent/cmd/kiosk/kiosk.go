@@ -297,7 +297,7 @@ func tlsConfig(p *configs.Platform, c *clock.Clock) (*tls.Config, error) {
 	}
 	return &tls.Config{
 		RootCAs: pool, Certificates: []tls.Certificate{own}, MinVersion: tls.VersionTLS13,
-		Time: c.Now,
+		Time: c.Best,
 	}, nil
 }
 
