@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
@@ -60,6 +61,50 @@ func TestFaultsAreSeen(t *testing.T) {
 			r.current()
 			r.check("after the fault", people{"wang": "red", "zhang": "green", "li": "red"}, people{"wang": "red"})
 		})
+	}
+}
+
+// TestTheFastLaneIsSpoiltToo without a Publish, and only the lists are new.
+func TestTheFastLaneIsSpoiltToo(t *testing.T) {
+	p := newPress(t, backend.PublisherOpts{})
+	p.publish(0)
+	r := p.reader()
+	r.current()
+	if err := p.Order(backend.WrongKey); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []error{signed.ErrSignature, nil} {
+		p.now = p.now.Add(time.Minute)
+		if err := p.Deny(p.now); err != nil {
+			t.Fatal(err)
+		}
+		repository, _, deny := r.refresh(false)
+		if repository != nil || (deny == nil) != (want == nil) || !errors.Is(deny, want) {
+			t.Errorf("list %d: repository %v, deny list %v, want %v", i, repository, deny, want)
+		}
+		if err := p.Order(backend.NoFault); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.current()
+}
+
+// TestAFaultOfAPathSparesTheOthers: the platform's own faults reach its files.
+func TestAFaultOfAPathSparesTheOthers(t *testing.T) {
+	p := newPress(t, backend.PublisherOpts{})
+	p.publish(0)
+	var faults backend.Faults
+	h := faults.Wrap(p.platform.Handler())
+	paths := map[string]string{"tuf": "/tuf/timestamp.json", "feed": "/feed/v-1/head.cose", "epoch": "/v1/epoch"}
+	for call := range paths {
+		if err := faults.Set(backend.Fault{Kind: "refuse", Status: 503, Call: call}); err != nil {
+			t.Fatal(err)
+		}
+		for other, path := range paths {
+			if w := ask(h, http.MethodGet, path); (w.Code == http.StatusServiceUnavailable) != (call == other) {
+				t.Errorf("a fault of %s: %s gives %d", call, other, w.Code)
+			}
+		}
 	}
 }
 
