@@ -21,3 +21,12 @@ func Jitter(d time.Duration) time.Duration { return jitter(d) }
 
 // Rotations lowers how many roots one refresh follows.
 func (s *Store) Rotations(n int) { s.rotations = n }
+
+// VerifySet verifies the text of a usable set from a root on.
+func VerifySet(root, text []byte) error {
+	a, err := parseArchive(text)
+	if err == nil {
+		_, err = (&Store{o: Options{Root: root}}).verify(a)
+	}
+	return err
+}

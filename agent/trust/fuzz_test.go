@@ -1,6 +1,10 @@
 package trust_test
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -48,6 +52,57 @@ func FuzzStoredFiles(f *testing.F) {
 			t.Fatalf("root %d", v)
 		}
 	})
+}
+
+// FuzzSet reads any text as a usable set; none but what was signed verifies. It
+// touches no disk, so that it is fast.
+func FuzzSet(f *testing.F) {
+	r, c := rotated(f)
+	_, text, _ := bytes.Cut(filesIn(f, c.dir, ".")["usable.set"], []byte(" "))
+	root := r.published["root"][0]
+	if err := trust.VerifySet(root, text); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	for _, spoilt := range []string{
+		`{"signed":{"_type":"timestamp","meta":{"snapshot.json":null}},"signatures":[]}`,
+		`{"signed":{"_type":"root","keys":{"a":null},"roles":{"root":{"keyids":["a"],"threshold":1}}},"signatures":[{}]}`,
+	} {
+		data, err := json.Marshal(map[string]any{"version": 1, "roots": [][]byte{[]byte(spoilt)}, "timestamp": []byte(spoilt)})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	var good map[string]any
+	if err := json.Unmarshal(text, &good); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if trust.VerifySet(root, text) != nil {
+			return
+		}
+		var got map[string]any
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		for _, role := range []string{"timestamp", "snapshot", "targets"} {
+			if fmt.Sprint(got[role]) != fmt.Sprint(good[role]) && !sameMeaning(got[role], good[role]) {
+				t.Fatalf("%s is not what was signed: %v", role, got[role])
+			}
+		}
+	})
+}
+
+// sameMeaning compares what is signed in two files of metadata.
+func sameMeaning(a, b any) bool {
+	var x, y struct{ Signed any }
+	read := func(v any, to any) error {
+		text, _ := v.(string)
+		data, err := base64.StdEncoding.DecodeString(text)
+		return errors.Join(err, json.Unmarshal(data, to))
+	}
+	return read(a, &x) == nil && read(b, &y) == nil && fmt.Sprint(x.Signed) == fmt.Sprint(y.Signed)
 }
 
 // FuzzServed serves any bytes as one file of the repository: they are refused

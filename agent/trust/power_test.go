@@ -1,7 +1,9 @@
 package trust_test
 
 import (
+	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +28,19 @@ type disk struct {
 	names  map[string]map[string][]byte // renames by folder, not synced yet
 	image  map[string][]byte            // what is on the medium
 	temp   string
+}
+
+// seenWorlds leaves out what an earlier cut left just so, but for half-written
+// files; every fifth is looked at all the same.
+type seenWorlds map[string]map[string][]byte
+
+func (w seenWorlds) again(t *testing.T, cut int, world, dir string) bool {
+	t.Helper()
+	files := filesIn(t, dir, ".")
+	maps.DeleteFunc(files, func(name string, _ []byte) bool { return strings.Contains(name, ".tmp-") })
+	same := maps.EqualFunc(files, w[world], bytes.Equal)
+	w[world] = files
+	return same && cut%5 != 0
 }
 
 func newDisk(t *testing.T, dir string) *disk {
@@ -96,6 +111,7 @@ func TestPowerCut(t *testing.T) {
 	r.addKey("root")
 	r.artifact("policy", "policy/office.1.yaml", []byte("id: office # new\n"))
 	r.publish("root", "policy", "targets", "snapshot", "timestamp")
+	seen := seenWorlds{}
 	for cut := 1; ; cut++ {
 		c.dir = t.TempDir()
 		put(t, c.dir, before)
@@ -110,6 +126,9 @@ func TestPowerCut(t *testing.T) {
 			t.Fatalf("operation %d: %v", cut, err)
 		}
 		for world, dir := range d.worlds(t) {
+			if err != nil && seen.again(t, cut, world, dir) {
+				continue
+			}
 			c.dir = dir
 			s := c.open()
 			if got, want := policyOf(t, s), map[int64]string{2: "id: office\n", 3: "id: office # new\n"}; got != want[s.State(now, now).Roles["timestamp"].Version] {
@@ -121,7 +140,7 @@ func TestPowerCut(t *testing.T) {
 			if err == nil && s.State(now, now).Roles["timestamp"].Version != 3 {
 				t.Errorf("operation %d, %s: the refresh said that it was done", cut, world)
 			}
-			if cut%4 == 0 {
+			if cut%8 == 0 {
 				c.ok("the power is back")
 				if got := policyOf(t, c.open()); got != "id: office # new\n" {
 					t.Errorf("operation %d, %s: after another refresh %q", cut, world, got)

@@ -1,0 +1,149 @@
+package trust_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/digital-sentinel/sentinel/agent/statuslist"
+	"github.com/digital-sentinel/sentinel/agent/trust"
+	"github.com/digital-sentinel/sentinel/agent/trust/feed"
+)
+
+// TestDamagedTables bends, cuts, removes and swaps each file of a feed.
+func TestDamagedTables(t *testing.T) {
+	p := newStation(t)
+	f := newFollower(t, p)
+	table := f.open(feed.Card)
+	var older map[string][]byte
+	for _, c := range []statuslist.Colour{statuslist.Green, statuslist.Red} {
+		p.turn(c)
+		if err := f.refresh(table); err != nil {
+			t.Fatal(err)
+		}
+		if c == statuslist.Green {
+			older = filesIn(t, f.c.dir, "feed")
+		}
+	}
+	table.Close()
+	good := filesIn(t, f.c.dir, ".")
+	harms := map[string]func(name string, b []byte) []byte{
+		"bent":      func(_ string, b []byte) []byte { b[len(b)/2] ^= 1; return b },
+		"cut short": func(_ string, b []byte) []byte { return b[:len(b)/2] },
+		"emptied":   func(string, []byte) []byte { return []byte{} },
+		"removed":   func(string, []byte) []byte { return nil },
+		"put back":  func(name string, _ []byte) []byte { return older[name] },
+	}
+	for name := range good {
+		if !strings.HasPrefix(name, "feed/") {
+			continue
+		}
+		for harm, spoil := range harms {
+			t.Run(name+" is "+harm, func(t *testing.T) {
+				f.c.dir = t.TempDir()
+				put(t, f.c.dir, good)
+				if data := spoil(name, bytes.Clone(good[name])); data == nil {
+					if err := os.Remove(filepath.Join(f.c.dir, name)); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					put(t, f.c.dir, map[string][]byte{name: data})
+				}
+				table := f.open(feed.Card)
+				switch got := colour(t, table); got {
+				case "step 3 red true", "step 2 green true behind", "nothing":
+				default:
+					t.Errorf("there is %s", got)
+				}
+				if err := f.refresh(table); err != nil {
+					t.Fatalf("refresh: %v", err)
+				}
+				wantColour(t, table, "step 3 red true")
+				wantColour(t, f.open(feed.Card), "step 3 red true")
+			})
+		}
+	}
+}
+
+// TestMappedFileIsCutShort: a page that is not there must not end the process.
+func TestMappedFileIsCutShort(t *testing.T) {
+	p := newStation(t)
+	f := newFollower(t, p)
+	table := f.open(feed.Card)
+	if err := f.refresh(table); err != nil {
+		t.Fatal(err)
+	}
+	for name := range filesIn(t, f.c.dir, "feed") {
+		if strings.HasSuffix(name, ".table") {
+			if err := os.Truncate(filepath.Join(f.c.dir, name), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	err := table.View(func(v trust.View) error { v.Table.Lookup(1); return nil })
+	if !errors.Is(err, trust.ErrRefused) {
+		t.Errorf("View: %v", err)
+	}
+	wantColour(t, table, "nothing")
+	if err := f.refresh(table); err != nil {
+		t.Fatal(err)
+	}
+	wantColour(t, table, "step 1 green true")
+}
+
+// TestPowerCutInTheFeed cuts the power at each operation of two steps.
+func TestPowerCutInTheFeed(t *testing.T) {
+	p := newStation(t)
+	f := newFollower(t, p)
+	table := f.open(feed.Card)
+	if err := f.refresh(table); err != nil {
+		t.Fatal(err)
+	}
+	table.Close()
+	before := filesIn(t, f.c.dir, ".")
+	p.turn(statuslist.Yellow)
+	p.turn(statuslist.Red)
+	seen := seenWorlds{}
+	for cut := 1; ; cut++ {
+		f.c.dir = t.TempDir()
+		put(t, f.c.dir, before)
+		d := newDisk(t, f.c.dir)
+		s, err := trust.OpenHooked(f.c.dir, f.c.o, d.hook)
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := s.OpenFeed("venue-1", feed.Card)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.cut = d.n + cut
+		err = f.refresh(table)
+		table.Close()
+		for world, dir := range d.worlds(t) {
+			if err != nil && seen.again(t, cut, world, dir) {
+				continue
+			}
+			f.c.dir = dir
+			table := f.open(feed.Card)
+			switch got := colour(t, table); {
+			case err == nil && got != "step 3 red true":
+				t.Errorf("operation %d, %s: %s, though the refresh said that it was done", cut, world, got)
+			case got != "step 3 red true" && got != "step 1 green true" && got != "step 1 green true behind":
+				t.Errorf("operation %d, %s: %s", cut, world, got)
+			}
+			if err := f.refresh(table); err != nil {
+				t.Errorf("operation %d, %s: the power is back: %v", cut, world, err)
+			}
+			wantColour(t, table, "step 3 red true")
+		}
+		if d.n < d.cut {
+			if cut < 12 {
+				t.Errorf("two steps took only %d operations", cut)
+			}
+			return
+		}
+	}
+}
