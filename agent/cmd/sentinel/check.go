@@ -87,7 +87,7 @@ func (c *command) findings(ctx context.Context, config *configs.Config) []findin
 	if err != nil {
 		return []finding{{levelFail, "clock", err.Error(), "start the bench first, or take clock: out of the configuration"}}
 	}
-	list := []finding{checkClock(clk), checkState(config), checkPolicy(config), checkRecipient(config)}
+	list := []finding{checkClock(clk), checkState(config), checkPolicy(config), checkRecipient(config), checkTrust(config)}
 	if config.Bench {
 		list = append(list, finding{levelWarn, "bench", "this configuration is a bench's", "take bench: true out before the kiosk is put into service"})
 	}

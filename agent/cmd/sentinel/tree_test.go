@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -118,4 +119,22 @@ func quiet(out *bytes.Buffer) Env {
 		out = &bytes.Buffer{}
 	}
 	return Env{Stdin: strings.NewReader(""), Stdout: out, Stderr: out, Getenv: func(string) string { return "" }}
+}
+
+func TestCheckTrust(t *testing.T) {
+	spoilt := filepath.Join(t.TempDir(), "root.json")
+	if err := os.WriteFile(spoilt, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ root, level, want string }{
+		{"", levelWarn, "no signed cache"},
+		{spoilt + ".not", levelFail, "no such file"},
+		{spoilt, levelFail, "trust.root"},
+	} {
+		c := &configs.Config{}
+		c.Trust.Root = tt.root
+		if f := checkTrust(c); f.Level != tt.level || !strings.Contains(f.Is, tt.want) || f.Do == "" {
+			t.Errorf("%q: %+v, want %s with %q", tt.root, f, tt.level, tt.want)
+		}
+	}
 }
