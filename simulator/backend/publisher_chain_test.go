@@ -122,14 +122,17 @@ func (p *press) epochKey() [32]byte {
 	return key
 }
 
-// crowd yields n people without keeping any.
+// crowd yields n people without keeping any; each has another test every time.
 func crowd(n int) backend.Source {
+	round := 0
 	return func(string) iter.Seq2[statuslist.Handle, backend.Standing] {
+		round++
 		return func(yield func(statuslist.Handle, backend.Standing) bool) {
 			var h statuslist.Handle
-			sampled := time.Date(2026, 11, 23, 20, 0, 0, 0, time.UTC)
+			noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 			for i := range n {
 				binary.BigEndian.PutUint64(h[1:], uint64(i))
+				sampled := noon.Add(-time.Duration(i*(round+7)%18) * 4 * hour)
 				if !yield(h, backend.Standing{Colour: statuslist.Green, Sampled: sampled}) {
 					return
 				}
@@ -138,12 +141,28 @@ func crowd(n int) backend.Source {
 	}
 }
 
-// TestPeopleFromElsewhere than the platform, as many as a district.
+// TestPeopleFromElsewhere than the platform, as many as a district. Their deltas
+// are long: there is a new snapshot when they come to half of one.
 func TestPeopleFromElsewhere(t *testing.T) {
-	p := newPress(t, backend.PublisherOpts{People: crowd(50_000)})
-	r := p.publish(0)[0]
-	if r.People+r.Pairs != 50_000 || r.Table < 4*r.People || r.Snapshot > 5*r.People || r.Worse != 0 {
-		t.Errorf("%+v, want 50,000 people in 4 to 7 bytes each", r)
+	const people = 30_000
+	p := newPress(t, backend.PublisherOpts{People: crowd(people)})
+	since, snapshot, snapshots := 0, 0, 0
+	for range 8 {
+		r := p.publish(time.Minute)[0]
+		if r.People+r.Pairs != people || r.Table < 4*people || r.Table > 8*people || r.Worse != 0 {
+			t.Errorf("%+v, want %d people in 4 to 8 bytes each", r, people)
+		}
+		since += r.Step
+		if due := snapshot == 0 || since > max(64<<10, snapshot/2); due != (r.Snapshot > 0) {
+			t.Errorf("%d bytes since a snapshot of %d, the next has %d", since, snapshot, r.Snapshot)
+		}
+		if r.Snapshot > 0 {
+			since, snapshot = 0, r.Snapshot
+			snapshots++
+		}
+	}
+	if snapshots < 2 || snapshots > 6 {
+		t.Errorf("%d snapshots in 8 publications: nothing was tried", snapshots)
 	}
 }
 

@@ -1,10 +1,16 @@
 package backend_test
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
+	"github.com/digital-sentinel/sentinel/agent/backend/api"
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/agent/credential"
 	"github.com/digital-sentinel/sentinel/agent/signed"
@@ -202,6 +208,54 @@ func TestThePlatformKnowsItsCodes(t *testing.T) {
 			t.Errorf("after a day: %+v, %v, want it expired", s, err)
 		}
 	})
+}
+
+// TestAPassOpensOnce: the first kiosk that asks has it, and a kiosk that asks
+// before its time or for another venue has not.
+func TestAPassOpensOnce(t *testing.T) {
+	p := newPress(t, backend.PublisherOpts{})
+	text, err := p.IssuePass("wang", backend.Invitation{Venue: "v-1", Host: "h-1", From: p.now.Add(hour), Until: p.now.Add(2 * hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := signed.ParseCode(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name         string
+		after        time.Duration
+		kiosk, venue string
+		status       int
+		expired      bool
+	}{
+		{"before its time", 0, "k-1", "v-1", 404, false},
+		{"another venue", hour, "k-1", "v-2", 404, false},
+		{"the first", 0, "k-2", "v-1", 200, false},
+		{"another", time.Minute, "k-1", "v-1", 200, true},
+		{"the first again", time.Minute, "k-2", "v-1", 200, false},
+		{"out of date", hour, "k-2", "v-1", 200, true},
+	} {
+		p.now = p.now.Add(tt.after)
+		body, err := json.Marshal(api.VerifyRequest{
+			Kind: "visitor-pass", Value: c.Claims.Issuer + "/" + hexOf(c.Claims.ID), Venue: tt.venue, Kiosk: tt.kiosk, Nonce: nonce,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		p.platform.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/verify", bytes.NewReader(body)))
+		if w.Code != tt.status {
+			t.Errorf("%s: status %d, want %d", tt.name, w.Code, tt.status)
+		}
+		if w.Code != http.StatusOK {
+			continue
+		}
+		s, err := signed.Open(signed.Keys{"statement-1": ed25519.NewKeyFromSeed(make([]byte, 32)).Public()}, w.Body.Bytes())
+		if err != nil || s.CodeExpired != tt.expired || s.Host != "yes" {
+			t.Errorf("%s: %+v, %v, want expired %v", tt.name, s, err, tt.expired)
+		}
+	}
 }
 
 func hexOf(id []byte) string { return hex.EncodeToString(id) }

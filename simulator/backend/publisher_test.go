@@ -3,6 +3,7 @@ package backend_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -40,7 +41,9 @@ var policies = map[string][]byte{"residential.1.yaml": []byte("id: residential\n
 func newPress(t testing.TB, o backend.PublisherOpts) *press {
 	t.Helper()
 	p := &press{t: t, now: time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)}
-	p.platform = backend.New(backend.Opts{Now: func() time.Time { return p.now }})
+	p.platform = backend.New(backend.Opts{
+		Key: ed25519.NewKeyFromSeed(make([]byte, 32)), KeyID: "statement-1", Now: func() time.Time { return p.now },
+	})
 	p.set("wang", number, checkin.Green)
 	p.set("zhang", "440524188001010014", checkin.Green)
 	p.set("li", "810000199408230021", checkin.Red)
