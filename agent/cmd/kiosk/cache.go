@@ -52,9 +52,13 @@ type cache struct {
 
 // targets of the store that a kiosk brings, beside its shard's snapshots.
 const (
+	trustFolder       = "trust" // in the state folder
 	issuersTarget     = "issuers/keys.json"
 	revocationsTarget = "issuers/revocations.json"
 )
+
+// trustRoles are the delegated roles that a kiosk follows.
+var trustRoles = []string{trust.RolePolicy, trust.RoleIssuers, trust.RoleStatus}
 
 // newCache opens the signed cache of c; nil if none is configured.
 func newCache(c *configs.Config, env Env, client *backend.Client) (*cache, error) {
@@ -78,9 +82,7 @@ func newCache(c *configs.Config, env Env, client *backend.Client) (*cache, error
 		shard: c.Trust.Shard, venue: c.Venue.ID, every: time.Duration(c.Trust.Refresh),
 		client: client, clock: env.Clock, log: env.Log, keys: map[uint64]statuslist.Key{},
 	}
-	k.store, err = trust.Open(filepath.Join(c.State, "trust"), trust.Options{
-		Root: root, Roles: []string{trust.RolePolicy, trust.RoleIssuers, trust.RoleStatus}, Want: k.wants,
-	})
+	k.store, err = trust.Open(filepath.Join(c.State, trustFolder), trust.Options{Root: root, Roles: trustRoles, Want: k.wants})
 	if err != nil {
 		return nil, fmt.Errorf("trust.root: %s: %w", c.Trust.Root, err)
 	}
@@ -178,7 +180,7 @@ func (k *cache) apply() {
 func (k *cache) applyCodes(state trust.State) {
 	codes := &credential.Codes{Venue: k.venue}
 	if state.Use(trust.RoleIssuers) == trust.Full {
-		if err := k.readCodes(codes); err != nil {
+		if err := readCodes(k.store, codes); err != nil {
 			k.log.Error("the issuers of codes", "err", err)
 			codes = &credential.Codes{Venue: k.venue}
 		}
@@ -186,15 +188,15 @@ func (k *cache) applyCodes(state trust.State) {
 	k.codes.Store(codes)
 }
 
-func (k *cache) readCodes(codes *credential.Codes) error {
-	data, _, err := k.store.Target(issuersTarget)
+func readCodes(store *trust.Store, codes *credential.Codes) error {
+	data, _, err := store.Target(issuersTarget)
 	if err != nil {
 		return err
 	}
 	if codes.Issuers, err = credential.ParseIssuers(data); err != nil {
 		return err
 	}
-	data, _, err = k.store.Target(revocationsTarget)
+	data, _, err = store.Target(revocationsTarget)
 	if errors.Is(err, trust.ErrNotFound) {
 		return nil
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/cmd/kiosk"
 	"github.com/digital-sentinel/sentinel/agent/credential"
 	"github.com/digital-sentinel/sentinel/agent/signed"
 )
@@ -36,7 +36,7 @@ status list says of its holder, only a kiosk knows.`,
 		RunE:    func(_ *cobra.Command, args []string) error { return c.verifyCode(args[0], o) },
 	}
 	cmd.Flags().StringVar(&o.at, "at", "", "judge the code at this time, RFC 3339, instead of now")
-	cmd.Flags().StringVar(&o.issuers, "issuers", "", "file of the trusted issuers' keys (issuers/keys.json)")
+	cmd.Flags().StringVar(&o.issuers, "issuers", "", "file of the trusted issuers' keys (issuers/keys.json); default: the kiosk's signed cache")
 	cmd.Flags().StringVar(&o.revoked, "revoked", "", "file of withdrawn codes")
 	cmd.Flags().StringVar(&o.venue, "venue", "", "refuse a visitor pass for another venue")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print {kind, valid, reason, issuer, issued, expires, claims}")
@@ -56,7 +56,7 @@ func (c *command) verifyCode(arg string, o verifyOpts) error {
 			return &usageError{fmt.Errorf("--at %q is no time like 2026-11-24T08:00:00Z", o.at)}
 		}
 	}
-	codes, err := o.codes()
+	codes, err := c.codes(&o)
 	if err != nil {
 		return &usageError{err}
 	}
@@ -77,9 +77,9 @@ func (c *command) verifyCode(arg string, o verifyOpts) error {
 }
 
 // codes is what the files say that codes are judged by.
-func (o *verifyOpts) codes() (*credential.Codes, error) {
+func (c *command) codes(o *verifyOpts) (*credential.Codes, error) {
 	if o.issuers == "" {
-		return nil, errors.New("verify needs the issuers' keys: --issuers FILE")
+		return c.storedCodes(o)
 	}
 	data, err := os.ReadFile(o.issuers)
 	if err != nil {
@@ -97,6 +97,22 @@ func (o *verifyOpts) codes() (*credential.Codes, error) {
 	}
 	if codes.Revoked, err = credential.ParseRevocations(data); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.revoked, err)
+	}
+	return codes, nil
+}
+
+// storedCodes is what the kiosk's own signed cache says.
+func (c *command) storedCodes(o *verifyOpts) (*credential.Codes, error) {
+	config, err := c.load()
+	if err != nil {
+		return nil, fmt.Errorf("%w; or give the issuers' keys: --issuers FILE", err)
+	}
+	codes, err := kiosk.StoredCodes(config)
+	if err != nil {
+		return nil, fmt.Errorf("%w; or give the issuers' keys: --issuers FILE", err)
+	}
+	if o.venue != "" {
+		codes.Venue = o.venue
 	}
 	return codes, nil
 }
