@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -272,4 +273,20 @@ func TestRoleOfAnotherType(t *testing.T) {
 		t.Errorf("refused for another reason: %v", err)
 	}
 	c.want("root 2")
+}
+
+// TestSnapshotOfTheSameVersion: the timestamp's hash decides which of two.
+func TestSnapshotOfTheSameVersion(t *testing.T) {
+	r := newRepo(t)
+	r.hashes = true
+	r.all()
+	c := newClient(t, r)
+	c.ok("first refresh")
+	r.published["snapshot"], r.snapshot.Signed.Version = r.published["snapshot"][:1], 1
+	r.snapshot.Signed.Expires = r.snapshot.Signed.Expires.Add(day)
+	r.publish("snapshot", "timestamp")
+	c.ok("refresh")
+	if !slices.Contains(r.asked, "2.snapshot") || !bytes.Equal(c.open().Seen("snapshot"), r.last("snapshot")) {
+		t.Errorf("asked for %q", r.asked)
+	}
 }

@@ -135,17 +135,31 @@ func (r *follower) chain(ctx context.Context, lo, hi time.Time) (changed bool, e
 		}
 		return false, nil
 	}
-	if r.needsSnapshot(now, head) {
-		if changed, err = r.snapshot(ctx, head); err != nil {
-			return false, err
+	var missing error
+	if !r.needsSnapshot(now, head) {
+		if changed, err = r.steps(ctx, head, raw); err == nil || !r.snapshotHelps() {
+			return changed, err
+		}
+		if errors.Is(err, ErrRefused) {
+			missing = err // it is told, though the snapshot mends it
 		}
 	}
-	stepped, err := r.steps(ctx, head, raw)
-	return changed || stepped, err
+	if changed, err = r.snapshot(ctx, head); err != nil {
+		return changed, errors.Join(err, missing)
+	}
+	_, err = r.steps(ctx, head, raw)
+	return changed, errors.Join(err, missing)
+}
+
+// snapshotHelps reports whether the snapshot is of a later step than what is
+// here: then steps that can no longer be had, or do not lead on, are not needed.
+func (r *follower) snapshotHelps() bool {
+	now := r.now()
+	return now == nil || r.shard.Seq > now.Seq
 }
 
 func (r *follower) needsSnapshot(now, head *feed.Header) bool {
-	return now == nil || now.Epoch != r.shard.Epoch || head.Seq-now.Seq > farSteps && r.shard.Seq > now.Seq
+	return now == nil || now.Epoch != r.shard.Epoch || head.Seq-now.Seq > farSteps && r.snapshotHelps()
 }
 
 // floor refuses what lies before a step that was used already, and another

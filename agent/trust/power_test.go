@@ -183,7 +183,9 @@ func TestDiskFull(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.cut, d.once = d.n+cut, true
-		_, err = s.Refresh(t.Context(), r.sources(), now)
+		if _, err = s.Refresh(t.Context(), r.sources(), now); err != nil && !errors.Is(err, errCut) {
+			t.Fatalf("operation %d: %v", cut, err)
+		}
 		version := s.State(now, now).Roles["timestamp"].Version
 		if got, want := policyOf(t, s), map[int64]string{2: "id: office\n", 3: "id: office # new\n"}; got != want[version] {
 			t.Errorf("operation %d: timestamp %d with the policy %q", cut, version, got)

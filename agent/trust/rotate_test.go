@@ -231,7 +231,9 @@ func TestKeyTypes(t *testing.T) {
 			r.spoil("root", func(data []byte) []byte {
 				return edit(t, data, func(md map[string]any) {
 					sig := md["signatures"].([]any)[1].(map[string]any)
-					sig["sig"] = sig["sig"].(string)[:20] + "00" + sig["sig"].(string)[22:]
+					text := sig["sig"].(string)
+					other := map[bool]string{true: "01", false: "00"}[text[20:22] == "00"]
+					sig["sig"] = text[:20] + other + text[22:]
 				})
 			})
 			c.fails("a wrong signature")

@@ -78,7 +78,11 @@ const (
 	floorFile        = "floor"      // below which no set is taken back
 )
 
-const maxQuarantine = 16
+// Bounds of what is set aside and told: a disk that is dying has no end of it.
+const (
+	maxQuarantine = 16
+	maxDamage     = 64
+)
 
 // Open opens a store, which need not be there yet. It fails only if the
 // installed root is none or the folder cannot be made: damage to what is
@@ -277,7 +281,9 @@ func (s *Store) local(role string) ([]byte, bool) {
 // It never fails: what cannot be moved is not used either.
 func (s *Store) quarantine(name string, reason error) {
 	s.mu.Lock()
-	s.damage = append(s.damage, Damage{name, reason.Error()})
+	if len(s.damage) < maxDamage {
+		s.damage = append(s.damage, Damage{name, reason.Error()})
+	}
 	s.mu.Unlock()
 	if _, err := s.disk.folder(quarantineFolder); err != nil {
 		return

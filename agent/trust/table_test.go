@@ -165,6 +165,43 @@ func TestFeedThatIsNotBelieved(t *testing.T) {
 	}
 }
 
+// TestStepsThatCanNoLongerBeHad: the snapshot helps, however near it is.
+func TestStepsThatCanNoLongerBeHad(t *testing.T) {
+	rows := []struct {
+		name  string
+		spoil func(p *station)
+		want  error
+	}{
+		{"a header is gone", func(p *station) { delete(p.r.extra, "feed/venue-1/3.cose") }, nil},
+		{"a body is gone", func(p *station) { delete(p.r.extra, "feed/venue-1/3.body") }, nil},
+		{"a body is another", func(p *station) { p.r.extra["feed/venue-1/3.body"] = []byte("x") }, trust.ErrRefused},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			p := newStation(t)
+			p.turn(statuslist.Yellow)
+			f := newFollower(t, p)
+			table := f.open(feed.Card)
+			if err := f.refresh(table); err != nil {
+				t.Fatal(err)
+			}
+			p.turn(statuslist.Green)
+			p.begin(map[uint64]statuslist.Value{1: value(statuslist.Green)})
+			p.turn(statuslist.Red)
+			row.spoil(p)
+			f.c.ok("TUF")
+			table = f.open(feed.Card)
+			if err := f.refresh(table); !errors.Is(err, row.want) || row.want == nil && err != nil {
+				t.Errorf("Refresh: %v", err)
+			}
+			wantColour(t, table, "step 5 red true")
+			if err := f.refresh(table); err != nil {
+				t.Errorf("the next refresh: %v", err)
+			}
+		})
+	}
+}
+
 // TestWhatWentWellIsKept: the third of four steps is bad.
 func TestWhatWentWellIsKept(t *testing.T) {
 	p := newStation(t)

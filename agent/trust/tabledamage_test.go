@@ -147,3 +147,35 @@ func TestPowerCutInTheFeed(t *testing.T) {
 		}
 	}
 }
+
+// TestAnotherTableOfTheSameStep: somebody signed two, and a thief puts the other
+// one in the place of the one that had been used.
+func TestAnotherTableOfTheSameStep(t *testing.T) {
+	p := newStation(t)
+	f, other := newFollower(t, p), newFollower(t, p)
+	first, begin := p.last, p.now
+	for _, turn := range []struct {
+		f *follower
+		c statuslist.Colour
+	}{{f, statuslist.Red}, {other, statuslist.Green}} {
+		p.last, p.now = first, begin
+		table := turn.f.open(feed.Card)
+		p.r.extra["feed/venue-1/head.cose"] = p.r.extra["feed/venue-1/1.cose"]
+		if err := turn.f.refresh(table); err != nil {
+			t.Fatal(err)
+		}
+		p.turn(turn.c)
+		if err := turn.f.refresh(table); err != nil {
+			t.Fatal(err)
+		}
+		table.Close()
+	}
+	theirs := filesIn(t, other.c.dir, "feed")
+	delete(theirs, filepath.Join("feed", "venue-1-card", "floor"))
+	put(t, f.c.dir, theirs)
+	table := f.open(feed.Card)
+	wantColour(t, table, "step 1 green true behind")
+	if err := f.refresh(table); !errors.Is(err, feed.ErrFork) {
+		t.Errorf("Refresh: %v", err)
+	}
+}
