@@ -152,7 +152,6 @@ func (w *writer) copy(t *Table, prefix int) error {
 	w.begin(prefix)
 	copy(w.data[w.records+w.width*w.done:], t.data[t.records+t.width*lo:t.records+t.width*hi])
 	w.done += hi - lo
-	w.next = uint64(prefix+1) << (FingerprintBits - w.prefix)
 	return nil
 }
 

@@ -181,7 +181,7 @@ func readGroup(in []byte, universe uint64) (group, []byte, error) {
 	if err != nil {
 		return group{}, nil, err
 	}
-	if items == 0 || items > min(universe, MaxPeople) || size > uint64(len(in)) {
+	if items == 0 || items > MaxPeople || size > uint64(len(in)) {
 		return group{}, nil, bad("%d items in %d bytes", items, size)
 	}
 	g.items, g.size, g.k = int(items), int(size), riceBits(universe, int(items))

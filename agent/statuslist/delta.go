@@ -96,7 +96,7 @@ func deltaFor(before *Table, delta []byte) (after Head, count int, err error) {
 	}
 	people := le.Uint32(delta[36:])
 	if after.AsOf.Before(from.AsOf) || people > MaxPeople {
-		return Head{}, 0, bad("delta to %d people, back in time or too many", people)
+		return Head{}, 0, bad("delta to %d people, or back in time", people)
 	}
 	return after, int(people), nil
 }

@@ -146,6 +146,25 @@ func TestDeltasThatAreNotMade(t *testing.T) {
 	}
 }
 
+// TestADisorderedTableTakesNoDelta that would have to sort it.
+func TestADisorderedTableTakesNoDelta(t *testing.T) {
+	c := crowd{asOf: noon}
+	before := build(t, head, c.people(1000))
+	d := diff(t, before, build(t, head, c.tested(1000, 1_000_000, noon)))
+	data := bytes.Clone(before.Bytes())
+	records := data[len(data)-4-1000*6:]
+	first := [6]byte(records)
+	copy(records, records[6:12])
+	copy(records[6:], first[:])
+	disordered, err := statuslist.Open(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := statuslist.Apply(disordered, d, 1000); !errors.Is(err, statuslist.ErrFormat) {
+		t.Errorf("Apply() = %v, want ErrFormat", err)
+	}
+}
+
 func TestEveryFlippedBitOfADeltaShows(t *testing.T) {
 	c := crowd{asOf: noon}
 	before := build(t, head, c.people(200))
@@ -206,7 +225,9 @@ func TestDeltasWithOnlyOneSpelling(t *testing.T) {
 		{"a person put in who is taken out", deltaOf(0, 3, 1, 128, 1, 1, 2, 1, 7, 1, 6, 2, 0, 0, 0, 0, 0), false},
 		{"a person put in as taken out", deltaOf(0, 4, 0, 1, 128, 1, 6, 4, 0, 0, 0, 0, 0), false},
 		{"a value of 129", deltaOf(0, 3, 1, 129, 1, 1, 0, 0), false},
-		{"rank 3 of 3", deltaOf(0, 3, 1, 5, 1, 1, 3, 0), false},
+		{"rank 3 of 3", deltaOf(0, 3, 1, 5, 1, 1, 5, 0), false},
+		{"rank 4 of 3", deltaOf(0, 3, 1, 5, 1, 1, 3, 0), false},
+		{"a rank changed twice", deltaOf(0, 3, 2, 5, 1, 1, 6, 1, 1, 0, 0, 0), false},
 		{"four of three ranks", deltaOf(0, 3, 1, 5, 4, 1, 0, 0), false},
 		{"a rank changed and taken out", deltaOf(0, 2, 2, 5, 1, 1, 128, 1, 1, 0, 0, 0), false},
 		{"a count that is too small", deltaOf(0, 2, 1, 5, 1, 1, 0, 0), false},
