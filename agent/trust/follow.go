@@ -51,7 +51,7 @@ func (f *Feed) index(lo, hi time.Time) (*feed.Index, error) {
 	case !state.Whole:
 		return nil, fmt.Errorf("%s: %w", "status/feed.json", ErrNotFound)
 	case state.Use(RoleStatus) == Nothing:
-		return nil, refused("status: nothing of it can be used")
+		return nil, fmt.Errorf("status: a newer root has left it behind: %v", state.Left)
 	}
 	for _, role := range []string{"root", "targets", RoleStatus} {
 		if state.Roles[role].Expired {
@@ -104,6 +104,9 @@ func (r *follower) header(ctx context.Context, file string) (*feed.Header, []byt
 	h, err := feed.Open(r.keys, raw)
 	if err == nil {
 		err = h.Of(r.shard)
+	}
+	if err != nil && h != nil && h.Shard == r.shard.Name && h.Product == r.shard.Product && h.Epoch > r.shard.Epoch {
+		return nil, nil, fmt.Errorf("%s/%s: %w: a later refresh of the metadata knows it", r.shard.Name, file, err) // no attack
 	}
 	return h, raw, r.judge(file, err)
 }
@@ -166,8 +169,7 @@ func (r *follower) needsSnapshot(now, head *feed.Header) bool {
 // version of that step.
 func (r *follower) floor(h *feed.Header) error {
 	least := r.f.floor
-	at := point{h.Epoch, h.Seq, h.Next}
-	if at.below(least) {
+	if pointOf(h).below(least) {
 		return fmt.Errorf("%w: epoch %d step %d had been in use", feed.ErrReplay, least.Epoch, least.Seq)
 	}
 	return r.fork(h)

@@ -32,7 +32,7 @@ type Feed struct {
 
 	mu    sync.RWMutex
 	now   *generation // nil: nothing
-	floor point
+	floor point       // written by a refresh alone
 }
 
 // View is one state of a shard. It must not be kept beyond the call that it was
@@ -78,10 +78,12 @@ func (f *Feed) View(look func(View) error) error {
 		f.mu.RUnlock()
 		return ErrNoTable
 	}
+	view := g.view
+	view.Behind = pointOf(view.Header).below(f.floor)
 	var failed error
 	err := func() error {
 		defer f.mu.RUnlock()
-		return faulting(func() error { failed = look(g.view); return failed })
+		return faulting(func() error { failed = look(view); return failed })
 	}()
 	if err != nil && failed == nil { // not look's error: the file is gone bad
 		f.drop(g, err)
@@ -207,8 +209,7 @@ func (f *Feed) open(keys signed.Keys, c stored) (*generation, error) {
 	if err := h.Of(feed.Shard{Name: f.shard, Product: f.product, Epoch: h.Epoch}); err != nil {
 		return nil, err
 	}
-	at := point{h.Epoch, h.Seq, h.Next}
-	if at.Epoch == f.floor.Epoch && at.Seq == f.floor.Seq && string(at.Root) != string(f.floor.Root) {
+	if at := pointOf(h); at.Epoch == f.floor.Epoch && at.Seq == f.floor.Seq && string(at.Root) != string(f.floor.Root) {
 		return nil, refused("step %d had another root", h.Seq)
 	}
 	if c.File != tableFile(h) {
@@ -218,7 +219,7 @@ func (f *Feed) open(keys signed.Keys, c stored) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &generation{view: View{Header: h, Behind: at.below(f.floor)}, raw: c.Header, file: c.File, m: m}
+	g := &generation{view: View{Header: h}, raw: c.Header, file: c.File, m: m}
 	if err := g.verify(); err != nil {
 		g.close()
 		return nil, err
@@ -271,8 +272,7 @@ func (f *Feed) adopt(keys signed.Keys, h *feed.Header, raw, data []byte) error {
 }
 
 func (f *Feed) switchTo(g *generation, c stored) error {
-	h := g.view.Header
-	if to := (point{h.Epoch, h.Seq, h.Next}); f.floor.below(to) {
+	if to := pointOf(g.view.Header); f.floor.below(to) {
 		mark, err := json.Marshal(to)
 		if err != nil {
 			return err
@@ -280,12 +280,16 @@ func (f *Feed) switchTo(g *generation, c stored) error {
 		if err := f.s.disk.writeSummed(filepath.Join(f.folder, floorFile), mark); err != nil {
 			return err
 		}
-		f.floor = to
+		f.mu.Lock()
+		f.floor = to // from here on the table in use is behind
+		f.mu.Unlock()
 	}
 	p := pointer{Version: 1, Current: c}
+	f.mu.RLock()
 	if f.now != nil && f.now.file != c.File {
 		p.Previous = &stored{File: f.now.file, Header: f.now.raw}
 	}
+	f.mu.RUnlock()
 	data, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -324,6 +328,8 @@ func (f *Feed) drop(g *generation, why error) {
 		f.s.quarantine(filepath.Join(f.folder, g.file), why)
 	}
 }
+
+func pointOf(h *feed.Header) point { return point{h.Epoch, h.Seq, h.Next} }
 
 // below reports whether p comes before other.
 func (p point) below(other point) bool {

@@ -118,6 +118,14 @@ func TestFeedThatIsNotBelieved(t *testing.T) {
 			p.last.Shard = "venue-2"
 			p.put(p.last, p.r.extra["feed/venue-1/3.body"])
 		}, trust.ErrRefused, feed.ErrOther},
+		{"an epoch that the index does not know yet", func(p *station) {
+			p.last.Epoch = 8
+			p.put(p.last, p.r.extra["feed/venue-1/3.body"])
+		}, feed.ErrOther, feed.ErrOther},
+		{"an epoch that is over", func(p *station) {
+			p.last.Epoch = 6
+			p.put(p.last, p.r.extra["feed/venue-1/3.body"])
+		}, trust.ErrRefused, feed.ErrOther},
 		{"an hour from the future", func(p *station) {
 			p.last.AsOf, p.last.ValidUntil = now.Add(2*time.Hour).Unix(), now.Add(3*time.Hour).Unix()
 			p.put(p.last, p.r.extra["feed/venue-1/3.body"])
@@ -158,6 +166,9 @@ func TestFeedThatIsNotBelieved(t *testing.T) {
 			err := f.refresh(table)
 			if !errors.Is(err, row.want) || !errors.Is(err, row.more) {
 				t.Errorf("Refresh: %v", err)
+			}
+			if row.want == feed.ErrOther && errors.Is(err, trust.ErrRefused) {
+				t.Errorf("this is no attack: %v", err)
 			}
 			wantColour(t, table, "step 2 yellow true")
 			wantColour(t, f.open(feed.Card), "step 2 yellow true")

@@ -148,6 +148,55 @@ func TestPowerCutInTheFeed(t *testing.T) {
 	}
 }
 
+// TestDiskFullInTheFeed: a step that is known and could not be kept makes the
+// table in use one that is behind.
+func TestDiskFullInTheFeed(t *testing.T) {
+	p := newStation(t)
+	f := newFollower(t, p)
+	table := f.open(feed.Card)
+	if err := f.refresh(table); err != nil {
+		t.Fatal(err)
+	}
+	table.Close()
+	before := filesIn(t, f.c.dir, ".")
+	p.turn(statuslist.Red)
+	behind := 0
+	for cut := 1; ; cut++ {
+		f.c.dir = t.TempDir()
+		put(t, f.c.dir, before)
+		d := newDisk(t, f.c.dir)
+		s, err := trust.OpenHooked(f.c.dir, f.c.o, d.hook)
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := s.OpenFeed("venue-1", feed.Card)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.cut, d.once = d.n+cut, true
+		err = f.refresh(table)
+		if d.n < d.cut {
+			table.Close()
+			break
+		}
+		got := colour(t, table)
+		if got == "step 1 green true behind" {
+			behind++
+		}
+		if err != nil && got != "step 1 green true" && got != "step 1 green true behind" {
+			t.Errorf("operation %d: %s", cut, got)
+		}
+		if err := f.refresh(table); err != nil {
+			t.Errorf("operation %d: the next refresh: %v", cut, err)
+		}
+		wantColour(t, table, "step 2 red true")
+		table.Close()
+	}
+	if behind == 0 {
+		t.Error("no table was ever behind")
+	}
+}
+
 // TestAnotherTableOfTheSameStep: somebody signed two, and a thief puts the other
 // one in the place of the one that had been used.
 func TestAnotherTableOfTheSameStep(t *testing.T) {

@@ -98,7 +98,10 @@ func Open(keys signed.Keys, raw []byte) (*Header, error) {
 	if err := decoder.Unmarshal(payload, h); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrFormat, err)
 	}
-	return h, h.check()
+	if err := h.check(); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
 // Of reports whether h speaks of this shard, product and epoch.
