@@ -68,6 +68,36 @@ func TestDamagedTables(t *testing.T) {
 	}
 }
 
+// TestEveryByteOfPeopleCounts bends the records themselves, which look like any
+// others: only the root tells.
+func TestEveryByteOfPeopleCounts(t *testing.T) {
+	p := newStation(t)
+	f := newFollower(t, p)
+	table := f.open(feed.Card)
+	if err := f.refresh(table); err != nil {
+		t.Fatal(err)
+	}
+	table.Close()
+	name := filepath.Join("feed", "venue-1-card", "7-1.table")
+	good := filesIn(t, f.c.dir, ".")
+	size := len(good[name])
+	for i := size - 16; i < size-4; i++ {
+		bent := bytes.Clone(good[name])
+		bent[i] ^= 0x40
+		put(t, f.c.dir, good)
+		put(t, f.c.dir, map[string][]byte{name: bent})
+		s := f.c.open()
+		table, err := s.OpenFeed("venue-1", feed.Card)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := colour(t, table); got != "nothing" || len(s.Damage()) != 1 {
+			t.Errorf("byte %d: there is %s; damage %v", i, got, s.Damage())
+		}
+		table.Close()
+	}
+}
+
 // TestMappedFileIsCutShort: a page that is not there must not end the process.
 func TestMappedFileIsCutShort(t *testing.T) {
 	p := newStation(t)
