@@ -59,7 +59,8 @@ type Opts struct {
 	Class     checkin.VenueClass
 	StateDir  string
 
-	// Codes is what signed codes are judged by at the moment; nil trusts nobody.
+	// Codes is what signed codes are judged by at the moment. If it is nil, or
+	// gives nil, no code can be judged, and each is for a person.
 	Codes func() *credential.Codes
 
 	Policy   *checkin.Policy

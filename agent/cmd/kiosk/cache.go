@@ -178,12 +178,14 @@ func (k *cache) apply() {
 }
 
 func (k *cache) applyCodes(state trust.State) {
+	if state.Use(trust.RoleIssuers) != trust.Full {
+		k.codes.Store(nil)
+		return
+	}
 	codes := &credential.Codes{Venue: k.venue}
-	if state.Use(trust.RoleIssuers) == trust.Full {
-		if err := readCodes(k.store, codes); err != nil {
-			k.log.Error("the issuers of codes", "err", err)
-			codes = &credential.Codes{Venue: k.venue}
-		}
+	if err := readCodes(k.store, codes); err != nil {
+		k.log.Error("the issuers of codes", "err", err)
+		codes = nil
 	}
 	k.codes.Store(codes)
 }
