@@ -43,7 +43,7 @@ func (h Handle) GoString() string { return h.String() }
 // it. Blanks around them, which cards pad with, and the case of the number's
 // check letter do not count.
 func NewHandle(kind, number, name string) Handle {
-	clean := strings.NewReplacer("\x00", "").Replace
+	clean := func(s string) string { return strings.ReplaceAll(s, "\x00", "") }
 	number = strings.ToUpper(strings.TrimSpace(clean(number)))
 	text := clean(kind) + "\x00" + number + "\x00" + strings.TrimSpace(clean(name))
 	sum := sha256.Sum256([]byte(text))
