@@ -122,6 +122,16 @@ func TestDelegatedRoleWithATopLevelName(t *testing.T) {
 				Name: role, KeyIDs: r.root.Signed.Roles["root"].KeyIDs, Threshold: 1, Paths: []string{"*"},
 			}},
 		}
+		evil := metadata.Targets(now.Add(day))
+		if _, err := evil.Sign(r.signers["root"][0]); err != nil {
+			t.Fatal(err)
+		}
+		data, err := evil.ToBytes(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.extra["metadata/1."+role+".json"] = data
+		r.snapshot.Signed.Meta[role+".json"] = metadata.MetaFile(1)
 		r.all()
 		if err := c.download("any"); !errors.Is(err, trust.ErrRefused) {
 			t.Errorf("%.20s: %v", role, err)

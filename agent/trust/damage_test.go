@@ -63,6 +63,10 @@ func TestDamagedFiles(t *testing.T) {
 		"too long":  func(b []byte) []byte { return append(b, bytes.Repeat([]byte("x"), 100)...) },
 		"removed":   nil,
 	}
+	if stride > 1 {
+		delete(harms, "cut short")
+		delete(harms, "too long")
+	}
 	for _, name := range oneOfEachKind(good) {
 		for harm, f := range harms {
 			t.Run(name+" is "+harm, func(t *testing.T) {

@@ -112,7 +112,7 @@ func TestPowerCut(t *testing.T) {
 	r.artifact("policy", "policy/office.1.yaml", []byte("id: office # new\n"))
 	r.publish("root", "policy", "targets", "snapshot", "timestamp")
 	seen := seenWorlds{}
-	for cut := 1; ; cut++ {
+	for cut := 1; ; cut += stride {
 		c.dir = t.TempDir()
 		put(t, c.dir, before)
 		d := newDisk(t, c.dir)
@@ -174,7 +174,7 @@ func TestDiskFull(t *testing.T) {
 	before := filesIn(t, c.dir, ".")
 	r.artifact("policy", "policy/office.1.yaml", []byte("id: office # new\n"))
 	r.publish("policy", "targets", "snapshot", "timestamp")
-	for cut := 1; ; cut += 2 {
+	for cut := 1; ; cut += 2 * stride {
 		c.dir = t.TempDir()
 		put(t, c.dir, before)
 		d := newDisk(t, c.dir)

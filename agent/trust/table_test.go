@@ -176,6 +176,28 @@ func TestFeedThatIsNotBelieved(t *testing.T) {
 	}
 }
 
+// TestSnapshotOfAnotherEpoch: the header says one epoch, the table another; its
+// fingerprints would be looked up with the wrong key.
+func TestSnapshotOfAnotherEpoch(t *testing.T) {
+	p := newStation(t)
+	p.shard.Epoch = 9
+	p.now = p.table(2, map[uint64]statuslist.Value{1: value(statuslist.Green)})
+	packed, err := statuslist.Snapshot(p.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.shard.Epoch, p.shard.Seq = 7, 2
+	p.r.artifact("status", p.shard.Snapshot, packed)
+	p.put(p.header(2, make([]byte, 32), packed), packed)
+	p.index()
+	f := newFollower(t, p)
+	table := f.open(feed.Card)
+	if err := f.refresh(table); !errors.Is(err, trust.ErrRefused) {
+		t.Errorf("Refresh: %v", err)
+	}
+	wantColour(t, table, "nothing")
+}
+
 // TestStepsThatCanNoLongerBeHad: the snapshot helps, however near it is.
 func TestStepsThatCanNoLongerBeHad(t *testing.T) {
 	rows := []struct {
@@ -263,7 +285,9 @@ func TestIndexThatHasExpired(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.turn(statuslist.Red)
-	if err := f.late(table, 31*day); !errors.Is(err, trust.ErrExpired) {
+	p.last.ValidUntil = now.Add(40 * day).Unix() // it is not the header that is over
+	p.put(p.last, p.r.extra["feed/venue-1/2.body"])
+	if err := f.late(table, 31*day); !errors.Is(err, trust.ErrExpired) || errors.Is(err, feed.ErrOver) {
 		t.Errorf("Refresh: %v", err)
 	}
 	wantColour(t, table, "step 1 green true")

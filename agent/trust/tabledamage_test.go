@@ -137,7 +137,7 @@ func TestPowerCutInTheFeed(t *testing.T) {
 	p.turn(statuslist.Yellow)
 	p.turn(statuslist.Red)
 	seen := seenWorlds{}
-	for cut := 1; ; cut++ {
+	for cut := 1; ; cut += stride {
 		f.c.dir = t.TempDir()
 		put(t, f.c.dir, before)
 		d := newDisk(t, f.c.dir)
