@@ -68,6 +68,9 @@ func runBench(ctx context.Context, out io.Writer, o simulator.Opts, listen strin
 			return err
 		}
 	}
+	if err := panel.Do(ctx, "cache publish"); err != nil {
+		return err
+	}
 	stop, err := servePanel(panel, listen)
 	if err != nil {
 		return err
