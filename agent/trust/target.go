@@ -65,14 +65,12 @@ func (s *Store) Policies() (map[string][]byte, error) {
 	return files, nil
 }
 
-// Issuers returns the keys that sign codes.
-func (s *Store) Issuers() (*feed.Issuers, error) {
-	data, err := s.of("issuers/keys.json", RoleIssuers)
-	if err != nil {
-		return nil, err
-	}
-	return feed.ParseIssuers(data)
-}
+// Issuers returns the file of the keys that sign codes; what is in it is for
+// those who read codes (agent/credential).
+func (s *Store) Issuers() ([]byte, error) { return s.of("issuers/keys.json", RoleIssuers) }
+
+// Revocations returns the file of codes that were withdrawn.
+func (s *Store) Revocations() ([]byte, error) { return s.of("issuers/revocations.json", RoleIssuers) }
 
 // Recipients returns to whom identities are sealed.
 func (s *Store) Recipients() (*feed.Recipients, error) {

@@ -46,6 +46,8 @@ type cache struct {
 	codes atomic.Pointer[credential.Codes]
 	own   bool // the policy in force came from the store
 
+	damaged int // files whose damage was told
+
 	keysMu sync.Mutex
 	keys   map[uint64]statuslist.Key // by epoch; in memory only
 }
@@ -127,8 +129,8 @@ func (k *cache) refresh(ctx context.Context) error {
 	at := k.clock.Interval()
 	_, cerr := k.card.Refresh(ctx, k.feeds, at.Lo, at.Hi)
 	_, derr := k.deny.Refresh(ctx, k.feeds, at.Lo, at.Hi)
-	if errors.Is(derr, trust.ErrNotFound) {
-		derr = nil // nobody has got worse
+	if errors.Is(derr, trust.ErrNotFound) && !k.denyDue() {
+		derr = nil // this platform has no such list
 	}
 	kerr := k.fetchKeys(ctx)
 	k.apply()
@@ -168,8 +170,10 @@ func (k *cache) apply() {
 		})
 	}
 	state := k.state()
-	if damage := k.store.Damage(); len(damage) > 0 {
-		k.log.Error("the signed cache was damaged; what was damaged is set aside", "files", len(damage), "first", damage[0].File, "why", damage[0].Reason)
+	if damage := k.store.Damage(); len(damage) > k.damaged {
+		last := damage[len(damage)-1]
+		k.log.Error("the signed cache was damaged; what was damaged is set aside", "files", len(damage)-k.damaged, "last", last.File, "why", last.Reason)
+		k.damaged = len(damage)
 		k.alarm("cache-tampered", true)
 	}
 	k.alarm("cache-stale", state.Whole && state.Stale)
@@ -191,14 +195,14 @@ func (k *cache) applyCodes(state trust.State) {
 }
 
 func readCodes(store *trust.Store, codes *credential.Codes) error {
-	data, _, err := store.Target(issuersTarget)
+	data, err := store.Issuers()
 	if err != nil {
 		return err
 	}
 	if codes.Issuers, err = credential.ParseIssuers(data); err != nil {
 		return err
 	}
-	data, _, err = store.Target(revocationsTarget)
+	data, err = store.Revocations()
 	if errors.Is(err, trust.ErrNotFound) {
 		return nil
 	}
@@ -283,8 +287,30 @@ func (k *cache) key(epoch uint64) (statuslist.Key, bool) {
 func (k *cache) rung() verify.Rung {
 	return &verify.Cards{
 		Card: k.card, Deny: k.deny, Key: k.key,
-		Use: func() trust.Use { return k.state().Use(trust.RoleStatus) },
+		Use: k.use,
 	}
+}
+
+// use says what statuses may be used for. Without the list of those who got
+// worse, which is promised, nobody is let in by the table alone: whoever holds
+// the list back must gain nothing by it.
+func (k *cache) use() trust.Use {
+	use := k.state().Use(trust.RoleStatus)
+	held := k.deny.View(func(trust.View) error { return nil }) == nil
+	if use == trust.Full && !held && k.denyDue() {
+		return trust.BadOnly
+	}
+	return use
+}
+
+// denyDue reports whether the signed index promises a deny list.
+func (k *cache) denyDue() bool {
+	index, err := k.store.Index()
+	if err != nil {
+		return false
+	}
+	_, listed := index.Shard(k.shard, feed.Deny)
+	return listed
 }
 
 func (k *cache) close() {

@@ -23,43 +23,6 @@ const (
 	maxName     = 64
 )
 
-// Issuers is issuers/keys.json: who may sign codes.
-type Issuers struct {
-	Version  int               `json:"version"` // 1
-	Critical []string          `json:"critical,omitempty"`
-	Keys     map[string]Issuer `json:"keys"` // by key id
-}
-
-// Issuer is one key that signs codes.
-type Issuer struct {
-	Name string `json:"name"`
-	Key  string `json:"key"` // PEM, PKIX
-	// NotBefore and NotAfter bound when a code may have been issued; zero: no
-	// bound.
-	NotBefore time.Time `json:"not_before,omitzero"`
-	NotAfter  time.Time `json:"not_after,omitzero"`
-	// Revoked makes every code of the key invalid, whenever it was issued.
-	Revoked bool `json:"revoked,omitempty"`
-}
-
-// Valid reports whether the key may be believed over the whole of [lo, hi]; a
-// zero hi is no bound.
-func (i Issuer) Valid(lo, hi time.Time) bool {
-	return !i.Revoked && !lo.Before(i.NotBefore) &&
-		(i.NotAfter.IsZero() || !hi.IsZero() && !hi.After(i.NotAfter))
-}
-
-// Trusted returns the keys that are not revoked, for agent/signed.
-func (d *Issuers) Trusted() signed.Keys {
-	keys := signed.Keys{}
-	for kid, issuer := range d.Keys {
-		if key, err := signed.ParseKey([]byte(issuer.Key)); err == nil && !issuer.Revoked {
-			keys[kid] = key
-		}
-	}
-	return keys
-}
-
 // Recipients is issuers/recipients.json: to whom identities are sealed.
 type Recipients struct {
 	Version    int         `json:"version"` // 1
@@ -111,26 +74,6 @@ func (d *Index) Shard(name, product string) (Shard, bool) {
 		}
 	}
 	return Shard{}, false
-}
-
-// ParseIssuers reads issuers/keys.json.
-func ParseIssuers(data []byte) (*Issuers, error) {
-	d, err := parse[Issuers](data)
-	if err != nil {
-		return nil, err
-	}
-	if err := head(d.Version, len(d.Keys)); err != nil {
-		return nil, err
-	}
-	for kid, issuer := range d.Keys {
-		if err := checkKey(kid, issuer.Key); err != nil {
-			return nil, err
-		}
-		if !issuer.NotAfter.IsZero() && issuer.NotAfter.Before(issuer.NotBefore) {
-			return nil, fmt.Errorf("%w: key %q ends before it begins", ErrDocument, kid)
-		}
-	}
-	return d, nil
 }
 
 // ParseRecipients reads issuers/recipients.json. The keys themselves are parsed

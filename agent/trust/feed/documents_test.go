@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -31,46 +30,6 @@ func marshal(t testing.TB, v any) []byte {
 		t.Fatal(err)
 	}
 	return data
-}
-
-func TestIssuers(t *testing.T) {
-	want := &feed.Issuers{Version: 1, Keys: map[string]feed.Issuer{
-		"a": {Name: "Health Commission", Key: pemKey(t), NotBefore: asOf, NotAfter: asOf.Add(time.Hour)},
-		"b": {Name: "of last year", Key: pemKey(t), Revoked: true},
-	}}
-	got, err := feed.ParseIssuers(marshal(t, want))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("-want +got:\n%s", d)
-	}
-	trusted := got.Trusted()
-	if len(trusted) != 1 || trusted["a"] == nil {
-		t.Errorf("trusted: %v", trusted)
-	}
-}
-
-func TestIssuerInTime(t *testing.T) {
-	issuer := feed.Issuer{NotBefore: asOf, NotAfter: asOf.Add(time.Hour)}
-	rows := []struct {
-		name   string
-		i      feed.Issuer
-		lo, hi time.Time
-		want   bool
-	}{
-		{"within", issuer, asOf, asOf.Add(time.Hour), true},
-		{"perhaps before", issuer, asOf.Add(-time.Second), asOf, false},
-		{"perhaps after", issuer, asOf, asOf.Add(time.Hour + time.Second), false},
-		{"no latest time", issuer, asOf, time.Time{}, false},
-		{"no latest time and no end", feed.Issuer{NotBefore: asOf}, asOf, time.Time{}, true},
-		{"revoked", feed.Issuer{Revoked: true}, asOf, asOf, false},
-	}
-	for _, row := range rows {
-		if got := row.i.Valid(row.lo, row.hi); got != row.want {
-			t.Errorf("%s: %v", row.name, got)
-		}
-	}
 }
 
 func TestIndex(t *testing.T) {
@@ -109,7 +68,6 @@ func TestRecipients(t *testing.T) {
 
 // TestDocumentThatCannotBeUsed has one row for each thing that is checked.
 func TestDocumentThatCannotBeUsed(t *testing.T) {
-	issuers := func(data []byte) error { _, err := feed.ParseIssuers(data); return err }
 	recipients := func(data []byte) error { _, err := feed.ParseRecipients(data); return err }
 	index := func(data []byte) error { _, err := feed.ParseIndex(data); return err }
 	quoted := string(marshal(t, pemKey(t)))
@@ -119,17 +77,15 @@ func TestDocumentThatCannotBeUsed(t *testing.T) {
 		parse func([]byte) error
 		data  string
 	}{
-		{"no JSON", issuers, `keys`},
-		{"bytes after the end", issuers, `{"version":1}{}`},
-		{"another version", issuers, `{"version":2}`},
+		{"no JSON", index, `keys`},
+		{"bytes after the end", index, `{"version":1}{}`},
+		{"another version", index, `{"version":2}`},
 		{"no version", index, `{}`},
-		{"a critical member that nobody knows", issuers, `{"version":1,"critical":["quorum"]}`},
-		{"one that another document knows", issuers, `{"version":1,"critical":["snapshot"]}`},
-		{"a critical list that is none", issuers, `{"version":1,"critical":"keys"}`},
-		{"a key that is none", issuers, `{"version":1,"keys":{"a":{"key":"PEM"}}}`},
-		{"a key without an id", issuers, `{"version":1,"keys":{"":{"key":` + quoted + `}}}`},
-		{"a key that ends before it begins", issuers, `{"version":1,"keys":{"a":{"key":` + quoted + `,"not_before":"2022-01-02T00:00:00Z","not_after":"2022-01-01T00:00:00Z"}}}`},
-		{"a time that is none", issuers, `{"version":1,"keys":{"a":{"key":` + quoted + `,"not_after":"soon"}}}`},
+		{"a critical member that nobody knows", index, `{"version":1,"critical":["quorum"]}`},
+		{"one that another document knows", index, `{"version":1,"critical":["not_before"]}`},
+		{"a critical list that is none", index, `{"version":1,"critical":"keys"}`},
+		{"a key without an id", index, `{"version":1,"keys":{"":` + quoted + `}}`},
+		{"a time that is none", recipients, `{"version":1,"recipients":[{"id":"a","key":"age1q","not_after":"soon"}]}`},
 		{"a recipient without an id", recipients, `{"version":1,"recipients":[{"key":"age1q"}]}`},
 		{"two recipients of one id", recipients, `{"version":1,"recipients":[{"id":"a","key":"age1q"},{"id":"a","key":"age1r"}]}`},
 		{"a recipient of another kind", recipients, `{"version":1,"recipients":[{"id":"a","key":"ssh-ed25519 AAAA"}]}`},
@@ -152,8 +108,8 @@ func TestDocumentThatCannotBeUsed(t *testing.T) {
 }
 
 func TestDocumentKeepsWhatMayComeLater(t *testing.T) {
-	data := fmt.Sprintf(`{"version":1,"critical":["keys","revoked","not_after"],"later":{"a":1},"keys":{"a":{"key":%s,"later":2}}}`, marshal(t, pemKey(t)))
-	if d, err := feed.ParseIssuers([]byte(data)); err != nil || len(d.Keys) != 1 {
+	data := fmt.Sprintf(`{"version":1,"critical":["keys","epoch"],"later":{"a":1},"keys":{"a":%s},"shards":[{"name":"a","product":"card","later":2}]}`, marshal(t, pemKey(t)))
+	if d, err := feed.ParseIndex([]byte(data)); err != nil || len(d.Keys) != 1 || len(d.Shards) != 1 {
 		t.Errorf("parse: %v", err)
 	}
 }
@@ -161,12 +117,10 @@ func TestDocumentKeepsWhatMayComeLater(t *testing.T) {
 // FuzzDocuments: what is accepted can be written and read again, and says the
 // same.
 func FuzzDocuments(f *testing.F) {
-	f.Add(marshal(f, &feed.Issuers{Version: 1, Keys: map[string]feed.Issuer{"a": {Key: pemKey(f), NotBefore: asOf}}}))
 	f.Add(marshal(f, &feed.Index{Version: 1, Keys: map[string]string{"a": pemKey(f)}, Shards: []feed.Shard{{Name: "a", Product: "card", Snapshot: "status/a.1.snap"}}}))
 	f.Add(marshal(f, &feed.Recipients{Version: 1, Recipients: []feed.Recipient{{ID: "a", Key: "age1q"}}}))
 	f.Add([]byte(`{"version":1,"critical":["keys"]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		again(t, data, feed.ParseIssuers)
 		again(t, data, feed.ParseIndex)
 		again(t, data, feed.ParseRecipients)
 	})
