@@ -154,29 +154,29 @@ func (c *Condition) miss(e *Evidence) string {
 		return "control-list"
 	case c.CodeExpired && !s.CodeExpired:
 		return "code-expired"
-	case !among(c.Colours, s.Colour, NoColour):
+	case outside(c.Colours, s.Colour, NoColour):
 		return "colours"
-	case !among(c.NAT, s.NAT, NoTest):
+	case outside(c.NAT, s.NAT, NoTest):
 		return "nat"
-	case !among(c.Antigen, s.Antigen, NoTest):
+	case outside(c.Antigen, s.Antigen, NoTest):
 		return "antigen"
-	case !among(c.Temperature, e.Temperature, Unmeasured):
+	case outside(c.Temperature, e.Temperature, Unmeasured):
 		return "temperature"
-	case !among(c.Modes, s.Mode, ModeNone):
+	case outside(c.Modes, s.Mode, ModeNone):
 		return "modes"
-	case !among(c.Credentials, e.Credential.Kind, ""):
+	case outside(c.Credentials, e.Credential.Kind, ""):
 		return "credentials"
-	case !among(c.Host, s.Host, HostNone):
+	case outside(c.Host, s.Host, HostNone):
 		return "hosts"
-	case !among(c.Staff, e.Staff, StaffNone):
+	case outside(c.Staff, e.Staff, StaffNone):
 		return "staff"
-	case !among(c.Ages, e.Credential.Age, ""):
+	case outside(c.Ages, e.Credential.Age, ""):
 		return "ages"
-	case !among(c.Answers, e.Answers, Unchecked):
+	case outside(c.Answers, e.Answers, Unchecked):
 		return "answers"
-	case !among(c.Mask, e.Mask, Unchecked):
+	case outside(c.Mask, e.Mask, Unchecked):
 		return "mask"
-	case !among(c.Face, e.Face, Unchecked):
+	case outside(c.Face, e.Face, Unchecked):
 		return "face"
 	case c.natTimed() && s.natTime(c.NATClock).IsZero():
 		return c.natKey()
@@ -249,6 +249,11 @@ func age(t, now time.Time) (time.Duration, bool) {
 	d = min(max(0, d), longest)
 	return time.Duration(d-d%60) * time.Second, true
 }
+
+// outside reports whether v is not in set; an empty set leaves nothing outside.
+// It is small enough to be put in the place of its call, and most sets of most
+// rules are empty.
+func outside[T ~string](set []T, v, def T) bool { return len(set) > 0 && !among(set, v, def) }
 
 // among reports whether v is in set, an empty v counting as def; an empty set
 // holds everything. It is a loop of its own because it is most of Decide's time.
