@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"periph.io/x/conn/v3/physic"
-
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/simulator/backend"
 	"github.com/digital-sentinel/sentinel/simulator/fault"
@@ -152,69 +150,6 @@ func doClock(_ context.Context, p *player, s *Step) error {
 	return nil
 }
 
-func doForehead(_ context.Context, p *player, s *Step) error {
-	if err := p.bench.has("thermometer"); err != nil {
-		return err
-	}
-	ambient, err := degrees(or(s.Named["ambient"], "22C"))
-	if err != nil {
-		return err
-	}
-	if object, ok := s.Named["object"]; ok {
-		o, err := degrees(object)
-		if err != nil {
-			return err
-		}
-		p.bench.look(o, ambient)
-		return nil
-	}
-	if s.word(0) == "none" {
-		p.bench.look(ambient, ambient) // the wall behind the queue
-		return nil
-	}
-	body, err := degrees(s.word(0))
-	if err != nil {
-		return err
-	}
-	return p.bench.forehead(body, ambient)
-}
-
-// degrees reads 36.5C.
-func degrees(s string) (float64, error) {
-	c, err := strconv.ParseFloat(strings.TrimSuffix(s, "C"), 64)
-	if err != nil || !strings.HasSuffix(s, "C") || c < -50 || c > 100 {
-		return 0, fmt.Errorf("%q is no temperature; write it like 36.5C", s)
-	}
-	return c, nil
-}
-
-// forehead shows a forehead that belongs to a body of that temperature: the
-// published table, inverted by halving.
-func (b *Bench) forehead(body, ambient float64) error {
-	want := kelvin(body)
-	lo, hi := 0.0, 60.0
-	for range 40 {
-		mid := (lo + hi) / 2
-		if checkin.EstimateBody(kelvin(mid), kelvin(ambient)) < want {
-			lo = mid
-		} else {
-			hi = mid
-		}
-	}
-	b.look(hi, ambient)
-	return nil
-}
-
-// look puts something of that temperature in front of the sensor.
-func (b *Bench) look(object, ambient float64) {
-	b.far.thermo.SetObject(kelvin(object))
-	b.far.thermo.SetAmbient(kelvin(ambient))
-}
-
-func kelvin(c float64) physic.Temperature {
-	return physic.Temperature(c*1e6)*physic.MicroKelvin + physic.ZeroCelsius
-}
-
 func doScan(ctx context.Context, p *player, s *Step) error {
 	if err := p.bench.has("scanner"); err != nil {
 		return err
@@ -243,61 +178,6 @@ func doScan(ctx context.Context, p *player, s *Step) error {
 	}
 	return nil
 }
-
-// code is the text that is held up.
-func (p *player) code(s *Step) (string, error) {
-	platform := p.bench.platform
-	switch s.Words[0] {
-	case "venue":
-		return platform.VenueCode("bench-venue"), nil
-	case "text":
-		n, err := strconv.Atoi(s.word(1))
-		if err != nil || n < 1 || n > 1<<20 {
-			return "", fmt.Errorf("a text has a length of 1 to a million")
-		}
-		return strings.Repeat("0123456789", n/10+1)[:n], nil
-	case "signed", "bearer", "pass":
-		return p.signedCode(s)
-	case "person", "relative", "paper":
-		if _, ok := platform.Person(s.word(1)); !ok {
-			return "", fmt.Errorf("there is no person %q", s.word(1))
-		}
-	default:
-		return s.Words[0], nil
-	}
-	switch s.Words[0] {
-	case "relative":
-		return platform.RelativeCode(s.word(1)), nil
-	case "paper":
-		if s.Named["signed"] == "yes" {
-			return p.signedCode(s)
-		}
-		return platform.PaperCode(s.word(1)), nil
-	}
-	return shownBy(platform.Code(s.word(1)), s.Named["issuer"], s.Named["app"])
-}
-
-// shownBy is a personal code as another province's or another maker's app
-// shows it.
-func shownBy(code, issuer, app string) (string, error) {
-	token := code[strings.LastIndex(code, "/")+1:]
-	switch {
-	case issuer != "" && app != "":
-		return "", fmt.Errorf("a code is of an issuer or in another app, not both")
-	case app == "other":
-		return "https://app.sentinel.example/open?code=" + token + "&from=wallet", nil
-	case app != "":
-		return "", fmt.Errorf("the other app is called other, not %q", app)
-	case issuer != "" && !slices.Contains(benchIssuers, issuer):
-		return "", fmt.Errorf("%q issues no codes here; there are %s", issuer, strings.Join(benchIssuers, ", "))
-	case issuer != "":
-		return "https://code." + issuer + ".example/p/" + token, nil
-	}
-	return code, nil
-}
-
-// benchIssuers are the other provinces whose codes the bench's kiosk can tell.
-var benchIssuers = []string{"jiangsu", "zhejiang", "anhui", "elsewhere"}
 
 func doCard(_ context.Context, p *player, s *Step) error {
 	if err := p.bench.has("idreader"); err != nil {
