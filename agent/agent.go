@@ -79,6 +79,8 @@ type Opts struct {
 	// RefreshNow does it once, at somebody's word.
 	Refresh    func(ctx context.Context) error
 	RefreshNow func(ctx context.Context) error
+	// Cache says how the signed cache is; nil: there is none.
+	Cache func() CacheStatus
 	// Heartbeat tells the platform how the kiosk is; nil tells nobody.
 	Heartbeat func(ctx context.Context, s Status) error
 

@@ -40,6 +40,19 @@ type Status struct {
 	Cases []CaseStatus `json:"cases"`
 	// Group is the id of the car that is there; empty: none.
 	Group string `json:"group,omitempty"`
+	// Cache is how the signed cache is; nil: there is none.
+	Cache *CacheStatus `json:"cache,omitempty"`
+}
+
+// CacheStatus is how the signed cache is.
+type CacheStatus struct {
+	Whole  bool      `json:"whole"`  // something is stored that can be used
+	Stale  bool      `json:"stale"`  // timestamp or snapshot have expired
+	Use    string    `json:"use"`    // of statuses: full, bad-only or nothing
+	Codes  bool      `json:"codes"`  // signed codes can be judged
+	Key    bool      `json:"key"`    // people can be looked up by card
+	AsOf   time.Time `json:"as_of"`  // of the card table
+	People int       `json:"people"` // in it
 }
 
 // CaseStatus is a visitor who was not let in. It does not say who he is: the
@@ -88,6 +101,10 @@ func (a *Agent) Status() Status {
 		p.mu.Lock()
 		s.Devices = append(s.Devices, DeviceStatus{p.Name, p.Role, p.state, p.name, p.err, p.opened})
 		p.mu.Unlock()
+	}
+	if a.o.Cache != nil {
+		c := a.o.Cache()
+		s.Cache = &c
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

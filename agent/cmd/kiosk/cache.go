@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/digital-sentinel/sentinel/agent"
 	"github.com/digital-sentinel/sentinel/agent/backend"
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/agent/clock"
@@ -124,6 +125,9 @@ func (k *cache) loop(ctx context.Context) error {
 func (k *cache) refresh(ctx context.Context) error {
 	k.busy.Lock()
 	defer k.busy.Unlock()
+	if !k.clock.Believable() {
+		_ = k.client.Time(ctx) // what is fetched is worth nothing without the time
+	}
 	_, err := k.store.Refresh(ctx, k.sources, k.clock.Interval().Lo)
 	k.heard(k.state().AsOf)
 	at := k.clock.Interval()
@@ -311,6 +315,18 @@ func (k *cache) denyDue() bool {
 	}
 	_, listed := index.Shard(k.shard, feed.Deny)
 	return listed
+}
+
+// status is what an operator asks about the cache.
+func (k *cache) status() agent.CacheStatus {
+	state := k.state()
+	s := agent.CacheStatus{Whole: state.Whole, Stale: state.Stale, Use: k.use().String(), Codes: k.codes.Load() != nil}
+	_ = k.card.View(func(v trust.View) error {
+		s.AsOf, s.People = time.Unix(v.Header.AsOf, 0).UTC(), v.Table.Len()
+		_, s.Key = k.key(v.Header.Epoch)
+		return nil
+	})
+	return s
 }
 
 func (k *cache) close() {

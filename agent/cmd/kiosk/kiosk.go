@@ -237,6 +237,7 @@ func (k *Kiosk) opts(c *configs.Config, p *checkin.Policy) agent.Opts {
 	if k.cache != nil {
 		ladder.Below = []verify.Rung{k.cache.rung()}
 		o.Codes, o.Refresh, o.RefreshNow = k.cache.codes.Load, k.cache.loop, k.cache.refresh
+		o.Cache = k.cache.status
 	}
 	return o
 }

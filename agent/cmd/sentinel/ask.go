@@ -121,6 +121,7 @@ func (c *command) printStatus(s *agent.Status) {
 		c.printf("  %-12s %-8s %s\n", d.Name, string(d.State), what)
 	}
 	c.printQueue(&s.Queue)
+	c.printCache(s.Cache)
 	var alarms []string
 	for name := range s.Alarms {
 		alarms = append(alarms, name)
@@ -145,6 +146,28 @@ func (c *command) printQueue(q *queue.Stats) {
 	for _, name := range slices.Sorted(maps.Keys(q.Reports)) {
 		c.printOutbox(name, q.Reports[name])
 	}
+}
+
+// printCache tells what a link that is down would leave.
+func (c *command) printCache(k *agent.CacheStatus) {
+	switch {
+	case k == nil:
+		c.printf("signed cache: none\n")
+		return
+	case !k.Whole || k.AsOf.IsZero():
+		c.printf("signed cache: nothing to look people up in yet; statuses %s\n", k.Use)
+		return
+	}
+	c.printf("signed cache: %s people as of %s; statuses %s", strconv.Itoa(k.People), k.AsOf.Format(time.DateTime), k.Use)
+	for _, note := range []struct {
+		is   bool
+		text string
+	}{{k.Stale, "stale"}, {!k.Key, "without the epoch's key: nobody is looked up by card"}, {!k.Codes, "signed codes cannot be judged"}} {
+		if note.is {
+			c.printf("; %s", note.text)
+		}
+	}
+	c.printf("\n")
 }
 
 func (c *command) printOutbox(name string, o queue.Outbox) {
