@@ -32,7 +32,8 @@ type Config struct {
 	// platform for another one are refused.
 	Venue Venue `yaml:"venue"`
 
-	// Policy is the path of the policy file that decides. Required.
+	// Policy is the path of the policy file that decides. Required; if it is
+	// missing, the error names the shipped one that the class begins with.
 	Policy string `yaml:"policy"`
 
 	// State is the folder for the record queue and other things that outlive a

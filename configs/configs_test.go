@@ -94,6 +94,11 @@ devices:
 devices:
   - {driver: relay, address: gpio:gpiochip0/17}
 `, []string{`1: gate.rest: is required with a gate: locked or open, as the fire rules of the place demand`}},
+		{"no policy", strings.Replace(good, "policy: p.yaml\n", "", 1), []string{
+			`1: policy: is required: the path of a policy file; a venue of class office begins with configs/policies/office.yaml`}},
+		{"no policy and no class", strings.NewReplacer("policy: p.yaml\n", "", "office", "bar").Replace(good), []string{
+			`1: policy: is required: the path of a policy file; those in configs/policies are a beginning`,
+			`3: venue.class: "bar" is none of housing, lodging, transport, medical, catering, culture, finance, commerce, education, care, construction, religion, logistics, office, government, utilities, other`}},
 		{"two gates", good + `
 gate: {rest: locked}
 devices:

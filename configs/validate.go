@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/digital-sentinel/sentinel/configs/policies"
 )
 
 // The values that a key may have.
@@ -113,14 +115,14 @@ func (k *checker) validate(c *Config) {
 		}
 	}
 	for path, value := range map[string]string{
-		"policy": c.Policy, "state": c.State, "platform.ca": c.Platform.CA,
-		"platform.certificate": c.Platform.Certificate, "platform.key": c.Platform.Key,
-		"records.recipient": c.Records.Recipient,
+		"state": c.State, "platform.ca": c.Platform.CA, "platform.certificate": c.Platform.Certificate,
+		"platform.key": c.Platform.Key, "records.recipient": c.Records.Recipient,
 	} {
 		if value == "" {
 			k.wrong(path, "is required: the path of a file or folder")
 		}
 	}
+	k.policy(c)
 	k.oneOf("profile", c.Profile, profiles)
 	k.oneOf("venue.class", c.Venue.Class, classes)
 	if code := c.Venue.CreditCode; code != "" {
@@ -145,6 +147,19 @@ func (k *checker) validate(c *Config) {
 	}
 	k.devices(c)
 	k.codes(&c.Codes)
+}
+
+// policy wants the path of a policy file and names the one such a venue begins
+// with, but takes none by itself: who may come in is for the operator to say.
+func (k *checker) policy(c *Config) {
+	if c.Policy != "" {
+		return
+	}
+	if begin := policies.ForClass(c.Venue.Class); begin != "" {
+		k.wrong("policy", "is required: the path of a policy file; a venue of class %s begins with configs/policies/%s.yaml", c.Venue.Class, begin)
+		return
+	}
+	k.wrong("policy", "is required: the path of a policy file; those in configs/policies are a beginning")
 }
 
 func (k *checker) oneOf(path, value string, known []string) {

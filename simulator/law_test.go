@@ -27,7 +27,7 @@ var law = map[string][]string{
 	"hal":                        {},
 	"hal/wire":                   {"hal"},
 	"hal/haltest":                {"hal"},
-	"configs":                    {},
+	"configs":                    {"configs/policies"},
 	"configs/policies":           {},
 	"drivers/transcript":         {},
 	"drivers/linecode":           {},
