@@ -75,7 +75,7 @@ var foreign = map[string]struct {
 	"go.etcd.io/bbolt":                  {[]string{"agent/queue", "simulator/backend"}, "records on disk"},
 	"filippo.io/age":                    {[]string{"agent/queue", "simulator/backend", "simulator"}, "identities sealed to the authority"},
 	"golang.org/x/text":                 {[]string{"drivers/syn6288", "simulator/syn6288", "agent/credential", "agent/catalogue"}, "GBK"},
-	"github.com/fxamacker/cbor/v2":      {[]string{"agent/signed", "agent/trust/feed"}, "strict CBOR"},
+	"github.com/fxamacker/cbor/v2":      {[]string{"agent/signed"}, "strict CBOR"},
 	"github.com/veraison/go-cose":       {[]string{"agent/signed"}, "COSE_Sign1"},
 	"go.yaml.in/yaml/v3":                {[]string{"configs", "agent/policy", "agent/catalogue"}, "what operators write"},
 	"github.com/spf13/cobra":            {[]string{"agent/cmd/sentinel", "simulator/cmd/sentinel-sim"}, "command line"},

@@ -10,8 +10,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/fxamacker/cbor/v2"
 )
 
 // Kind is the kind of a code.
@@ -136,13 +134,6 @@ type coseKey struct {
 	X     []byte `cbor:"-2,keyasint"`
 	Odd   *bool  `cbor:"-3,keyasint,omitempty"`
 }
-
-// codeDecoder reads what ParseCode then holds against its own spelling.
-var codeDecoder = must(cbor.DecOptions{
-	DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden,
-	TagsMd: cbor.TagsForbidden, MaxNestedLevels: 4, MaxArrayElements: 32, MaxMapPairs: 32,
-	UTF8: cbor.UTF8RejectInvalid, ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-}.DecMode())
 
 func (c *Claims) parse(payload []byte) error {
 	var w claims

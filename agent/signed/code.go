@@ -167,14 +167,3 @@ func open(raw []byte) (*cose.Sign1Message, string, error) {
 	}
 	return m, string(kid), nil
 }
-
-// strictly reads into v what the encoder would have written from v.
-func strictly[T any](data []byte, v *T) error {
-	if err := codeDecoder.Unmarshal(data, v); err != nil {
-		return err
-	}
-	if again, err := encoder.Marshal(v); err != nil || !bytes.Equal(again, data) {
-		return errors.New("not deterministic CBOR")
-	}
-	return nil
-}

@@ -17,7 +17,6 @@ import (
 
 	_ "crypto/sha256" // ES256 verifies with it; go-cose does not link it
 
-	"github.com/fxamacker/cbor/v2"
 	"github.com/veraison/go-cose"
 )
 
@@ -231,25 +230,6 @@ var (
 	results = []string{"", "negative", "positive", "pending", "none"}
 	latest  = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 )
-
-// encoder writes and decoder reads; both are fixed when the program starts.
-var (
-	encoder = must(cbor.CoreDetEncOptions().EncMode())
-	decoder = must(cbor.DecOptions{
-		DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden,
-		TagsMd: cbor.TagsAllowed, MaxNestedLevels: 4, MaxArrayElements: 32, MaxMapPairs: 32,
-		UTF8: cbor.UTF8RejectInvalid,
-	}.DecMode())
-)
-
-// must is for options that are constants: they are wrong at the first run of
-// any test, or never.
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
 
 func algorithm(key crypto.PublicKey) (cose.Algorithm, error) {
 	switch k := key.(type) {

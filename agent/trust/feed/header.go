@@ -32,8 +32,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/digital-sentinel/sentinel/agent/signed"
 )
 
@@ -81,7 +79,7 @@ const ahead = 5 * time.Minute
 
 // Sign makes a header; it is the writing half, for publishers and tests.
 func Sign(key crypto.Signer, kid string, h *Header) ([]byte, error) {
-	payload, err := encoder.Marshal(h)
+	payload, err := signed.Encode(h)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a feed header: %w", err)
 	}
@@ -95,7 +93,7 @@ func Open(keys signed.Keys, raw []byte) (*Header, error) {
 		return nil, err
 	}
 	h := new(Header)
-	if err := decoder.Unmarshal(payload, h); err != nil {
+	if err := signed.Decode(payload, h); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrFormat, err)
 	}
 	if err := h.check(); err != nil {
@@ -189,22 +187,4 @@ func (h *Header) check() error {
 		}
 	}
 	return nil
-}
-
-var (
-	encoder = must(cbor.CoreDetEncOptions().EncMode())
-	decoder = must(cbor.DecOptions{
-		DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden,
-		TagsMd: cbor.TagsForbidden, MaxNestedLevels: 4, MaxArrayElements: 32, MaxMapPairs: 32,
-		UTF8: cbor.UTF8RejectInvalid,
-	}.DecMode())
-)
-
-// must is for options that are constants: they are wrong at the first run of
-// any test, or never.
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }
