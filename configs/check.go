@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/digital-sentinel/sentinel/configs/nearest"
 )
 
 // MaxSize bounds a configuration file, in bytes.
@@ -202,17 +204,20 @@ func (k *checker) yamlError(err error) {
 			text = g[2]
 		}
 		if g := unknownField.FindStringSubmatch(text); g != nil {
-			text = fmt.Sprintf("%q is no key here", g[1]) + nearest(g[1], keysOf(g[2]))
+			text = fmt.Sprintf("%q is no key here", g[1]) + didYouMean(g[1], keysOf(g[2]))
 		}
 		k.at(line, "%s", text)
 	}
 }
 
-// nearest suggests a known key.
-func nearest(word string, known []string) string {
+// didYouMean suggests a known key; a word of over 64 bytes is far from all.
+func didYouMean(word string, known []string) string {
 	best, distance := "", len(word)/2+2
 	for _, key := range known {
-		if d := editDistance(word, key); d < distance {
+		if len(word) > 64 {
+			break
+		}
+		if d := nearest.Distance(word, key); d < distance {
 			best, distance = key, d
 		}
 	}
@@ -220,29 +225,6 @@ func nearest(word string, known []string) string {
 		return "; there are " + strings.Join(known, ", ")
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// editDistance is Levenshtein's, over bytes; words beyond 64 are far from all.
-func editDistance(a, b string) int {
-	if len(a) > 64 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }
 
 // keysOf lists the keys of one of the structs of this package.

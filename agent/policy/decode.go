@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/digital-sentinel/sentinel/configs/nearest"
 )
 
 // decode reads the YAML. It returns false if there is nothing to go on with: a
@@ -92,7 +94,7 @@ func explain(s string) (int, string) {
 	line, text := splitLine(s)
 	if key, where, ok := strings.Cut(strings.TrimPrefix(text, "field "), unknownKey); ok {
 		text = fmt.Sprintf("there is no key %q here", key)
-		if near := nearest(key, keys(where)); near != "" {
+		if near := nearestWord(key, keys(where)); near != "" {
 			text += fmt.Sprintf("; is it %q?", near)
 		}
 	}
@@ -120,9 +122,9 @@ func keys(name string) []string {
 	return all
 }
 
-// nearest returns the word of all that is nearest to s: one letter away, or
+// nearestWord returns the word of all that is nearest to s: one letter away, or
 // two if s is long enough to tell.
-func nearest(s string, all []string) string {
+func nearestWord(s string, all []string) string {
 	best, near := 2, ""
 	switch {
 	case len(s) > 40:
@@ -131,29 +133,9 @@ func nearest(s string, all []string) string {
 		best = 3
 	}
 	for _, w := range all {
-		if d := distance(s, w); d < best {
+		if d := nearest.Distance(s, w); d < best {
 			best, near = d, w
 		}
 	}
 	return near
-}
-
-// distance counts the letters to change, add or drop between a and b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := last
-			if a[i] != b[j] {
-				d = 1 + min(last, row[j], row[j+1])
-			}
-			last, row[j+1] = row[j+1], d
-		}
-	}
-	return row[len(b)]
 }

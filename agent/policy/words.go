@@ -74,7 +74,7 @@ func (v words[T]) one(r *reader, w word) T {
 	text := fmt.Sprintf("%s %q is not one of %s", v.what, w.text, strings.Join(names, ", "))
 	if w.text == "" {
 		text = fmt.Sprintf("%s is missing: one of %s", v.what, strings.Join(names, ", "))
-	} else if near := nearest(w.text, names); near != "" {
+	} else if near := nearestWord(w.text, names); near != "" {
 		text += fmt.Sprintf("; is it %s?", near)
 	}
 	r.wrong(w.line, text)
