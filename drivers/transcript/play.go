@@ -2,6 +2,7 @@ package transcript
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -71,6 +72,17 @@ func playDevice(dev net.Conn, c Conversation) error {
 		return fmt.Errorf("the driver sent % X after the last step", extra)
 	}
 	return nil
+}
+
+// Serve lets a simulated device serve one end of a line, until the test ends,
+// and returns the host's end. It fails nothing by itself: a device that ends is
+// seen by who reads from it.
+func Serve(ctx context.Context, t TB, serve func(context.Context, io.ReadWriteCloser) error) net.Conn {
+	host, far := net.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, far) }()
+	t.Cleanup(func() { _ = host.Close(); <-done })
+	return host
 }
 
 // Host plays the host's side of c against far, the line of a simulated device:

@@ -17,10 +17,7 @@ import (
 
 // serve runs m on a line and gives the host's end.
 func serve(t *testing.T, m *Module) net.Conn {
-	host, far := net.Pipe()
-	done := make(chan error, 1)
-	go func() { done <- m.Serve(t.Context(), far) }()
-	t.Cleanup(func() { _ = host.Close(); <-done })
+	host := transcript.Serve(t.Context(), t, m.Serve)
 	synctest.Wait() // it knows its line
 	return host
 }

@@ -18,11 +18,7 @@ import (
 
 // serve runs b on a line and gives the host's end.
 func serve(t *testing.T, b *Board) net.Conn {
-	host, far := net.Pipe()
-	done := make(chan error, 1)
-	go func() { done <- b.Serve(t.Context(), far) }()
-	t.Cleanup(func() { _ = host.Close(); <-done })
-	return host
+	return transcript.Serve(t.Context(), t, b.Serve)
 }
 
 func TestTranscripts(t *testing.T) {

@@ -18,10 +18,7 @@ import (
 
 // serve runs s on a line and gives the host's end.
 func serve(t *testing.T, s *linescan.Scanner) net.Conn {
-	host, far := net.Pipe()
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(t.Context(), far) }()
-	t.Cleanup(func() { _ = host.Close(); <-done })
+	host := transcript.Serve(t.Context(), t, s.Serve)
 	synctest.Wait() // it knows its line
 	return host
 }

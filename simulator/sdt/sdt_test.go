@@ -23,11 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // serve runs r on a line and gives the host's end.
 func serve(t *testing.T, r *Reader) net.Conn {
-	host, far := net.Pipe()
-	done := make(chan error, 1)
-	go func() { done <- r.Serve(t.Context(), far) }()
-	t.Cleanup(func() { _ = host.Close(); <-done })
-	return host
+	return transcript.Serve(t.Context(), t, r.Serve)
 }
 
 // cards are those of the transcript.

@@ -21,11 +21,7 @@ import (
 
 // serve runs s on a line and gives the host's end.
 func serve(t *testing.T, s *Speaker) net.Conn {
-	host, far := net.Pipe()
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(t.Context(), far) }()
-	t.Cleanup(func() { _ = host.Close(); <-done })
-	return host
+	return transcript.Serve(t.Context(), t, s.Serve)
 }
 
 func TestTranscripts(t *testing.T) {
