@@ -107,26 +107,30 @@ func ParseRevocations(data []byte) (Revocations, error) {
 	}
 	for issuer, list := range file.Codes {
 		for _, text := range list {
-			id, err := hex.DecodeString(text)
-			if err != nil || len(id) == 0 {
+			key, ok := revokedOf(issuer, text)
+			if !ok {
 				return Revocations{}, fmt.Errorf("revocations: a code of %q is no hexadecimal id", issuer)
 			}
-			r.codes[revoked{issuer, string(id)}] = true
+			r.codes[key] = true
 		}
 	}
 	for issuer, list := range file.Floors {
 		for text, floor := range list {
-			id, err := hex.DecodeString(text)
-			if err != nil || len(id) == 0 {
+			key, ok := revokedOf(issuer, text)
+			if !ok {
 				return Revocations{}, fmt.Errorf("revocations: a person of %q is no hexadecimal id", issuer)
 			}
-			r.floors[revoked{issuer, string(id)}] = floor
+			r.floors[key] = floor
 		}
 	}
 	return r, nil
 }
 
-//
+// revokedOf reads an id in hexadecimal.
+func revokedOf(issuer, text string) (revoked, bool) {
+	id, err := hex.DecodeString(text)
+	return revoked{issuer, string(id)}, err == nil && len(id) > 0
+}
 
 // may reports whether the key may sign codes of kind k.
 func (i *Issuer) may(k signed.Kind) bool { return len(i.Kinds) == 0 || slices.Contains(i.Kinds, k) }

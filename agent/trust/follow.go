@@ -122,13 +122,22 @@ func (r *follower) judge(what string, err error) error {
 	return fmt.Errorf("%s/%s: %w: %w", r.shard.Name, what, ErrRefused, err)
 }
 
+// timely gets a header that is valid now and not below the floor.
+func (r *follower) timely(ctx context.Context, file string, lo, hi time.Time) (*feed.Header, []byte, error) {
+	h, raw, err := r.header(ctx, file)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := r.judge(file, errors.Join(h.At(lo, hi), r.floor(h))); err != nil {
+		return nil, nil, err
+	}
+	return h, raw, nil
+}
+
 // chain follows the steps of a table.
 func (r *follower) chain(ctx context.Context, lo, hi time.Time) (changed bool, err error) {
-	head, raw, err := r.header(ctx, "head.cose")
+	head, raw, err := r.timely(ctx, "head.cose", lo, hi)
 	if err != nil {
-		return false, err
-	}
-	if err := r.judge("head.cose", errors.Join(head.At(lo, hi), r.floor(head))); err != nil {
 		return false, err
 	}
 	now := r.now()
@@ -274,11 +283,8 @@ func (r *follower) step(ctx context.Context, h *feed.Header, before []byte, head
 
 // whole takes the deny list, which is pushed whole each time.
 func (r *follower) whole(ctx context.Context, lo, hi time.Time) (changed bool, err error) {
-	h, raw, err := r.header(ctx, "deny.cose")
+	h, raw, err := r.timely(ctx, "deny.cose", lo, hi)
 	if err != nil {
-		return false, err
-	}
-	if err := r.judge("deny.cose", errors.Join(h.At(lo, hi), r.floor(h))); err != nil {
 		return false, err
 	}
 	now := r.now()
