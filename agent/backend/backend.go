@@ -99,7 +99,7 @@ func (c *Client) Verify(ctx context.Context, cred checkin.Credential) (checkin.S
 	nonce := make([]byte, 16)
 	_, _ = rand.Read(nonce) // never fails
 	asked := time.Now()
-	raw, err := c.post(ctx, "/v1/verify", api.COSE, signed.MaxSize, api.VerifyRequest{
+	raw, err := c.post(ctx, call{path: "/v1/verify", accept: api.COSE, limit: signed.MaxSize}, api.VerifyRequest{
 		Kind: string(cred.Kind), Value: cred.Value, Venue: c.o.Venue, Kiosk: c.o.Kiosk,
 		Lane: c.o.Lane, Nonce: nonce,
 	})
@@ -121,13 +121,18 @@ func (c *Client) Verify(ctx context.Context, cred checkin.Credential) (checkin.S
 	return status(s), nil
 }
 
-// Deliver brings records, and returns the platform's answer for each.
-func (c *Client) Deliver(ctx context.Context, records []checkin.Record) ([]checkin.Ack, error) {
+// Deliver brings records of one traffic, and returns the platform's answer for
+// each. Whatever is not Live is sent as backlog.
+func (c *Client) Deliver(ctx context.Context, t checkin.Traffic, records []checkin.Record) ([]checkin.Ack, error) {
 	list, err := encode(records)
 	if err != nil {
 		return nil, err
 	}
-	return c.deliver(ctx, "/v1/checkins", api.CheckinsRequest{Records: list})
+	priority := api.BacklogPriority
+	if t == checkin.Live {
+		priority = api.LivePriority
+	}
+	return c.deliver(ctx, call{path: "/v1/checkins", priority: priority}, api.CheckinsRequest{Records: list})
 }
 
 // Report brings refusals to one recipient, and returns his answer for each.
@@ -136,7 +141,7 @@ func (c *Client) Report(ctx context.Context, recipient string, records []checkin
 	if err != nil {
 		return nil, err
 	}
-	return c.deliver(ctx, "/v1/reports", api.ReportsRequest{Recipient: recipient, Records: list})
+	return c.deliver(ctx, call{path: "/v1/reports"}, api.ReportsRequest{Recipient: recipient, Records: list})
 }
 
 // Heartbeat tells the platform how the kiosk is.
@@ -144,7 +149,7 @@ func (c *Client) Heartbeat(ctx context.Context, h api.Heartbeat) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	h.Kiosk, h.Lane, h.Version = c.o.Kiosk, c.o.Lane, c.o.Version
-	_, err := c.post(ctx, "/v1/heartbeat", "", maxAnswer, h)
+	_, err := c.post(ctx, call{path: "/v1/heartbeat", limit: maxAnswer}, h)
 	return err
 }
 
@@ -153,7 +158,7 @@ func (c *Client) Heartbeat(ctx context.Context, h api.Heartbeat) error {
 func (c *Client) EpochKey(ctx context.Context, shard string, epoch uint64) (key [32]byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, keyTimeout)
 	defer cancel()
-	raw, err := c.post(ctx, "/v1/epoch", api.JSON, maxKeyAnswer, api.EpochRequest{Kiosk: c.o.Kiosk, Shard: shard, Epoch: epoch})
+	raw, err := c.post(ctx, call{path: "/v1/epoch", accept: api.JSON, limit: maxKeyAnswer}, api.EpochRequest{Kiosk: c.o.Kiosk, Shard: shard, Epoch: epoch})
 	if err != nil {
 		return key, err
 	}
@@ -218,10 +223,11 @@ func encode(records []checkin.Record) ([]json.RawMessage, error) {
 }
 
 // deliver sends a batch, and reads the answer for each of its records.
-func (c *Client) deliver(ctx context.Context, path string, batch any) ([]checkin.Ack, error) {
+func (c *Client) deliver(ctx context.Context, to call, batch any) ([]checkin.Ack, error) {
 	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
 	defer cancel()
-	raw, err := c.post(ctx, path, api.JSON, maxAnswer, batch)
+	to.accept, to.limit = api.JSON, maxAnswer
+	raw, err := c.post(ctx, to, batch)
 	if err != nil {
 		return nil, err
 	}
@@ -267,37 +273,48 @@ func moment(unix int64) time.Time {
 	return time.Unix(unix, 0).UTC()
 }
 
+// call is one question of the contract.
+type call struct {
+	path     string
+	accept   string // media type of the answer; empty: nobody reads it
+	limit    int64  // of the answer, in bytes
+	priority string // header of that name; empty: none
+}
+
 // post sends body and returns the answer, if it is 200, of the media type and
-// no longer than limit.
-func (c *Client) post(ctx context.Context, path, accept string, limit int64, body any) ([]byte, error) {
+// no longer than the limit.
+func (c *Client) post(ctx context.Context, to call, body any) ([]byte, error) {
 	payload, err := json.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a request: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath(path).String(), bytes.NewReader(payload))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath(to.path).String(), bytes.NewReader(payload))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", api.JSON)
 	req.Header.Set("User-Agent", "digital-sentinel/"+c.o.Version)
-	if accept != "" {
-		req.Header.Set("Accept", accept)
+	if to.accept != "" {
+		req.Header.Set("Accept", to.accept)
+	}
+	if to.priority != "" {
+		req.Header.Set(api.Priority, to.priority)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("asking the platform: %w", err)
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, to.limit+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("reading the platform's answer: %w", err)
-	case int64(len(answer)) > limit:
-		return nil, fmt.Errorf("the platform's answer is longer than %d bytes", limit)
+	case int64(len(answer)) > to.limit:
+		return nil, fmt.Errorf("the platform's answer is longer than %d bytes", to.limit)
 	case resp.StatusCode != http.StatusOK:
 		return nil, refusal(resp, answer)
-	case accept != "" && resp.Header.Get("Content-Type") != accept:
-		return nil, fmt.Errorf("the platform's answer is not %s", accept)
+	case to.accept != "" && resp.Header.Get("Content-Type") != to.accept:
+		return nil, fmt.Errorf("the platform's answer is not %s", to.accept)
 	}
 	return answer, nil
 }

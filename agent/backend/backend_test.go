@@ -59,7 +59,7 @@ func TestRefusalsSayWhen(t *testing.T) {
 				header.Set("Retry-After", tt.header)
 			}
 			answered(t, tt.want.Status, header, tt.body, func(t *testing.T, c *backend.Client) {
-				_, err := c.Deliver(t.Context(), nil)
+				_, err := c.Deliver(t.Context(), checkin.Backlog, nil)
 				checkRefusal(t, err, tt.want)
 				if p, ok := err.(interface{ Permanent() bool }); !ok || p.Permanent() != tt.permanent {
 					t.Errorf("%v: permanent %v, want %v", err, !tt.permanent, tt.permanent)
@@ -103,7 +103,7 @@ func TestDeliveriesThatNobodyConfirmed(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			answered(t, http.StatusOK, http.Header{"Content-Type": {tt.kind}}, tt.body, func(t *testing.T, c *backend.Client) {
-				if acks, err := c.Deliver(t.Context(), passages([]checkin.ID{{Device: "k-1", Epoch: "e", Seq: 1}})); err == nil {
+				if acks, err := c.Deliver(t.Context(), checkin.Backlog, passages([]checkin.ID{{Device: "k-1", Epoch: "e", Seq: 1}})); err == nil {
 					t.Errorf("Deliver() = %v, want an error", acks)
 				}
 			})
@@ -117,7 +117,10 @@ func TestDeliveriesHaveMoreTime(t *testing.T) {
 		do   func(ctx context.Context, c *backend.Client) error
 		want time.Duration
 	}{
-		"a delivery": {func(ctx context.Context, c *backend.Client) error { _, err := c.Deliver(ctx, nil); return err }, 30 * time.Second},
+		"a delivery": {func(ctx context.Context, c *backend.Client) error {
+			_, err := c.Deliver(ctx, checkin.Backlog, nil)
+			return err
+		}, 30 * time.Second},
 		"a report": {func(ctx context.Context, c *backend.Client) error {
 			_, err := c.Report(ctx, "cdc", nil)
 			return err

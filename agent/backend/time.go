@@ -18,7 +18,7 @@ func (c *Client) Time(ctx context.Context) error {
 	nonce := make([]byte, 16)
 	_, _ = rand.Read(nonce) // never fails
 	asked := time.Now()
-	raw, err := c.post(ctx, "/v1/time", api.COSE, signed.MaxSize, api.TimeRequest{Kiosk: c.o.Kiosk, Nonce: nonce})
+	raw, err := c.post(ctx, call{path: "/v1/time", accept: api.COSE, limit: signed.MaxSize}, api.TimeRequest{Kiosk: c.o.Kiosk, Nonce: nonce})
 	if err != nil {
 		return err
 	}

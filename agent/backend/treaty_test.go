@@ -222,24 +222,24 @@ func checkRefusal(t *testing.T, err error, want backend.Refusal) {
 
 func TestDeliverUnderTheTreaty(t *testing.T) {
 	id := func(device string, seq uint64) checkin.ID { return checkin.ID{Device: device, Epoch: "e", Seq: seq} }
-	brings := func(want []checkin.Ack, ids ...checkin.ID) func(*testing.T, *backend.Client) {
+	brings := func(traffic checkin.Traffic, want []checkin.Ack, ids ...checkin.ID) func(*testing.T, *backend.Client) {
 		return func(t *testing.T, c *backend.Client) {
-			got, err := c.Deliver(t.Context(), passages(ids))
+			got, err := c.Deliver(t.Context(), traffic, passages(ids))
 			if diff := cmp.Diff(want, got); diff != "" || err != nil {
 				t.Errorf("Deliver() = %v (-want +got):\n%s", err, diff)
 			}
 		}
 	}
 	underTreaty(t, "checkins.http", map[string]func(*testing.T, *backend.Client){
-		"two records, one of another kiosk": brings([]checkin.Ack{
+		"two records, one of another kiosk": brings(checkin.Live, []checkin.Ack{
 			{ID: id("k-1", 1), Status: checkin.Stored},
 			{ID: id("k-2", 2), Status: checkin.Rejected, Reason: "the record is another kiosk's"},
 		}, id("k-1", 1), id("k-2", 2)),
-		"a record that comes again beside a new one": brings([]checkin.Ack{
+		"a record that comes again beside a new one": brings(checkin.Backlog, []checkin.Ack{
 			{ID: id("k-1", 1), Status: checkin.Duplicate}, {ID: id("k-1", 3), Status: checkin.Stored},
 		}, id("k-1", 1), id("k-1", 3)),
 		"a platform that is busy": func(t *testing.T, c *backend.Client) {
-			_, err := c.Deliver(t.Context(), passages([]checkin.ID{id("k-1", 4)}))
+			_, err := c.Deliver(t.Context(), checkin.Backlog, passages([]checkin.ID{id("k-1", 4)}))
 			checkRefusal(t, err, backend.Refusal{Status: 503, After: time.Minute})
 		},
 	})

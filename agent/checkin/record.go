@@ -193,6 +193,16 @@ const (
 	Rejected  AckStatus = "rejected"
 )
 
+// Traffic tells a record that was made just now from one that has waited. A
+// platform that is busy lets live records pass before a backlog.
+type Traffic string
+
+// The traffic.
+const (
+	Live    Traffic = "live"    // made just now: somebody stands at the gate
+	Backlog Traffic = "backlog" // waited on the kiosk, and can wait again
+)
+
 // EncodeRecord writes r as one JSON object.
 func EncodeRecord(r *Record) ([]byte, error) { return json.Marshal(r) }
 

@@ -124,7 +124,7 @@ func TestNobodySpeaksForAnotherKiosk(t *testing.T) {
 	live(t, func(t *testing.T, h *house) {
 		foreign := visit(1)
 		foreign.Event.ID.Device = "k-2"
-		acks, err := h.client.Deliver(t.Context(), []checkin.Record{foreign})
+		acks, err := h.client.Deliver(t.Context(), checkin.Backlog, []checkin.Record{foreign})
 		if err != nil || len(acks) != 1 || acks[0].Status != checkin.Rejected || len(h.platform.Records()) != 0 {
 			t.Errorf("Deliver() = %+v, %v, want it rejected", acks, err)
 		}
@@ -148,7 +148,7 @@ func TestABadRecordSpoilsNoOther(t *testing.T) {
 			batch = append(batch, r)
 		}
 		batch = append(batch, visit(uint64(len(batch)+1)))
-		acks, err := h.client.Deliver(t.Context(), batch)
+		acks, err := h.client.Deliver(t.Context(), checkin.Backlog, batch)
 		if err != nil || len(acks) != len(batch) {
 			t.Fatalf("Deliver() = %v, %v, want %d answers", acks, err, len(batch))
 		}

@@ -31,14 +31,14 @@ func TestALostReplyIsNotALostRecord(t *testing.T) {
 	live(t, func(t *testing.T, h *house) {
 		batch := []checkin.Record{visit(1), visit(2), visit(3)}
 		h.order(t, backend.Fault{Kind: "lose-reply", Call: "checkins"})
-		if acks, err := h.client.Deliver(t.Context(), batch); err == nil {
+		if acks, err := h.client.Deliver(t.Context(), checkin.Backlog, batch); err == nil {
 			t.Errorf("a lost reply gives %v, want an error", acks)
 		}
 		if c := h.platform.Count(); c.Visits != 3 {
 			t.Fatalf("the platform counts %v behind a lost reply, want 3 visits", c)
 		}
 		h.order(t, backend.Fault{Kind: "up"})
-		acks, err := h.client.Deliver(t.Context(), batch)
+		acks, err := h.client.Deliver(t.Context(), checkin.Backlog, batch)
 		if err != nil || len(acks) != 3 {
 			t.Fatalf("Deliver() = %v, %v", acks, err)
 		}
@@ -62,7 +62,7 @@ func TestDeliveriesAtTheSameTime(t *testing.T) {
 		var all sync.WaitGroup
 		for range 8 {
 			all.Go(func() {
-				if acks, err := h.client.Deliver(t.Context(), []checkin.Record{visit(1), visit(2), visit(1)}); err != nil || len(acks) != 3 {
+				if acks, err := h.client.Deliver(t.Context(), checkin.Backlog, []checkin.Record{visit(1), visit(2), visit(1)}); err != nil || len(acks) != 3 {
 					t.Errorf("Deliver() = %v, %v, want three answers", acks, err)
 				}
 			})
@@ -87,7 +87,7 @@ func TestAFaultOfOneCallSparesTheOthers(t *testing.T) {
 					f.Call = call
 					h.order(t, f)
 					_, asked := h.client.Verify(t.Context(), person)
-					_, brought := h.client.Deliver(t.Context(), []checkin.Record{visit(1)})
+					_, brought := h.client.Deliver(t.Context(), checkin.Backlog, []checkin.Record{visit(1)})
 					beat := h.client.Heartbeat(t.Context(), api.Heartbeat{})
 					_, cdc := h.client.Report(t.Context(), "cdc", []checkin.Record{refusal(1)})
 					_, trade := h.client.Report(t.Context(), "trade", []checkin.Record{refusal(1)})
@@ -112,7 +112,7 @@ func TestAFaultOfOneCallSparesTheOthers(t *testing.T) {
 func TestARefusalSaysWhen(t *testing.T) {
 	live(t, func(t *testing.T, h *house) {
 		h.order(t, backend.Fault{Kind: "refuse", Status: 429, Retry: 1500 * time.Millisecond})
-		_, err := h.client.Deliver(t.Context(), []checkin.Record{visit(1)})
+		_, err := h.client.Deliver(t.Context(), checkin.Backlog, []checkin.Record{visit(1)})
 		var r *client.Refusal
 		if !errors.As(err, &r) || r.Status != 429 || r.RetryAfter() != 1500*time.Millisecond || r.Permanent() {
 			t.Errorf("Deliver() = %+v, want 429, retry in 1.5 s", err)
@@ -241,7 +241,7 @@ func TestAStrangersCertificate(t *testing.T) {
 		if err := h.server.Up(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.client.Deliver(t.Context(), []checkin.Record{visit(1)}); err == nil || len(h.platform.Records()) != 0 {
+		if _, err := h.client.Deliver(t.Context(), checkin.Backlog, []checkin.Record{visit(1)}); err == nil || len(h.platform.Records()) != 0 {
 			t.Errorf("a kiosk of another authority delivers: %v", err)
 		}
 	})

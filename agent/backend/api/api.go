@@ -20,6 +20,15 @@ const (
 	Problem = "application/problem+json"
 )
 
+// Priority is the header of RFC 9218 in which a kiosk says how urgent a batch
+// is. A platform reads urgencies below three as live; without the header a
+// batch is backlog.
+const (
+	Priority        = "Priority"
+	LivePriority    = "u=1"
+	BacklogPriority = "u=5"
+)
+
 // MaxBatch is the most records that one call may carry.
 const MaxBatch = 500
 
