@@ -174,6 +174,9 @@ type Record struct {
 	Event    Event  `json:"event"`
 	Identity []byte `json:"identity,omitempty"` // age ciphertext of Identity
 	KeyID    string `json:"key_id,omitempty"`   // age recipient it is sealed to
+	// IdentityExpired says that there was an identity, which the kiosk has removed
+	// because nobody took it in time.
+	IdentityExpired bool `json:"identity_expired,omitempty"`
 }
 
 // Ack is the platform's answer for one record.

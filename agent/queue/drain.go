@@ -1,10 +1,14 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -19,7 +23,9 @@ import (
 //	Permanent() bool             the batch as a whole will never be taken
 //	RetryAfter() time.Duration   not before so long
 //	MaxBatch() int               at most so many at a time
-type Sender func(ctx context.Context, records []checkin.Record) ([]checkin.Ack, error)
+//
+// The two lanes call it at the same time.
+type Sender func(ctx context.Context, t checkin.Traffic, records []checkin.Record) ([]checkin.Ack, error)
 
 // A batch is small enough that a fresh record never waits long behind the
 // deletion of one (measured: 200 costs 2 ms, 10,000 cost 60).
@@ -29,71 +35,187 @@ const (
 	firstRetry   = time.Second
 	lastRetry    = 5 * time.Minute
 	longestAsked = 30 * time.Minute
+	settleLimit  = 5 * time.Second // of a disk that hangs
+	soon         = 5 * time.Second // after the far end has been heard of
 )
 
-// Drain delivers records, oldest first, until ctx ends. Only what the platform
-// names as stored or as a duplicate leaves the queue; what it refuses for good
-// goes to the dead with the reason; everything else is tried again for ever,
-// with full jitter from one second to five minutes.
+// Drain delivers the check-ins until ctx ends, in two lanes: what was made just
+// now, newest batch first, and beside it what has waited, oldest first. Only
+// what the platform names as stored or as a duplicate leaves the queue; what it
+// refuses for good goes to the dead with the reason; everything else is tried
+// again for ever, with full jitter from one second to five minutes. It returns
+// nil: a disk that fails is waited for, too.
 func (q *Queue) Drain(ctx context.Context, send Sender) error {
-	return q.boxes[checkins].drain(ctx, send)
+	b := q.boxes[checkins]
+	live := &courier{box: b, traffic: checkin.Live, send: send}
+	backlog := &courier{box: b, traffic: checkin.Backlog, send: send}
+	var lanes sync.WaitGroup
+	lanes.Go(func() { live.run(ctx) })
+	lanes.Go(func() { backlog.run(ctx) })
+	lanes.Wait()
+	return nil
 }
 
-// DrainReports delivers the reports to one recipient as Drain delivers the
-// check-ins: same order, same patience, and rejected ones to dead of their own.
+// DrainReports delivers the reports to one recipient as Drain delivers what has
+// waited: oldest first, with the same patience, and rejected ones to dead of
+// their own.
 func (q *Queue) DrainReports(ctx context.Context, recipient string, send Sender) error {
 	b, ok := q.boxes[recipient]
 	if !ok || recipient == checkins {
 		return fmt.Errorf("no recipient %q is configured", recipient)
 	}
-	return b.drain(ctx, send)
+	(&courier{box: b, traffic: checkin.Backlog, send: send}).run(ctx)
+	return nil
+}
+
+// Heard tells the queue that the platform has just answered something: who
+// rests because it did not tries again soon. One that was asked to wait, waits.
+func (q *Queue) Heard() {
+	for _, c := range q.boxes[checkins].back {
+		poke(c)
+	}
 }
 
 //
 
-func (b *box) drain(ctx context.Context, send Sender) error {
-	wait := newBackoff()
-	limit := batchRecords
+// courier takes records from one box in one lane.
+type courier struct {
+	box     *box
+	traffic checkin.Traffic
+	send    Sender
+
+	wait  *backoff.ExponentialBackOff
+	limit int
+	from  place // where the next batch of the backlog begins
+}
+
+// parcel is a record on its way, and where it stands.
+type parcel struct {
+	at     place
+	size   int
+	record checkin.Record
+}
+
+func (c *courier) run(ctx context.Context) {
+	c.fresh()
 	for ctx.Err() == nil {
-		batch, err := b.batch(limit)
-		if err != nil {
-			return err
+		if c.traffic == checkin.Backlog {
+			c.box.hold(ctx)
 		}
-		if len(batch) == 0 {
-			select {
-			case <-ctx.Done():
-			case <-b.woken:
-			}
-			continue
-		}
-		acks, err := send(ctx, batch)
+		batch, err := c.batch()
 		switch {
-		case ctx.Err() != nil:
-		case err == nil:
-			progress, err := b.settle(batch, acks)
-			if err != nil {
-				return err
-			}
-			if progress {
-				wait, limit = newBackoff(), batchRecords
-				b.note(nil, time.Time{})
-				continue
-			}
-			b.rest(ctx, errors.New("the platform answered for none of the records"), wait)
-		case permanent(err) && len(batch) == 1:
-			if _, err := b.settle(batch, refuse(batch[0], err)); err != nil {
-				return err
-			}
-		case permanent(err):
-			limit = (len(batch) + 1) / 2 // the bad one is found by halving
+		case err != nil:
+			c.rest(ctx, err)
+		case len(batch) > 0:
+			c.deliver(ctx, batch)
+		case c.from != place{}: // some were left behind for good reason; again from the start
+			c.from = place{}
+			c.rest(ctx, errUnanswered)
 		default:
-			if n, ok := asks[interface{ MaxBatch() int }](err); ok && n.MaxBatch() > 0 {
-				limit = min(limit, n.MaxBatch())
-			}
-			b.rest(ctx, err, wait)
+			c.sleep(ctx)
 		}
 	}
-	return nil
+}
+
+// errUnanswered is when the platform says nothing of records it was sent.
+var errUnanswered = errors.New("the platform answered for none of the records")
+
+func (c *courier) sleep(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-c.box.woken[c.traffic]:
+	}
+}
+
+// fresh forgets what went wrong.
+func (c *courier) fresh() {
+	c.wait, c.limit = newBackoff(), batchRecords
+}
+
+// deliver sends one batch, and settles what is answered.
+func (c *courier) deliver(ctx context.Context, batch []parcel) {
+	records := make([]checkin.Record, len(batch))
+	for i := range batch {
+		records[i] = batch[i].record
+	}
+	acks, err := c.send(ctx, c.traffic, records)
+	switch {
+	case ctx.Err() != nil:
+	case err == nil:
+		c.settle(ctx, batch, acks)
+	case permanent(err) && len(batch) == 1:
+		c.settle(ctx, batch, []checkin.Ack{{ID: records[0].Event.ID, Status: checkin.Rejected, Reason: err.Error()}})
+	case permanent(err):
+		c.limit = (len(batch) + 1) / 2 // the bad one is found by halving
+	default:
+		if n, ok := asks[interface{ MaxBatch() int }](err); ok && n.MaxBatch() > 0 {
+			c.limit = min(c.limit, n.MaxBatch())
+		}
+		c.failed(ctx, err)
+	}
+}
+
+// settle takes what was answered for out of the queue.
+func (c *courier) settle(ctx context.Context, batch []parcel, acks []checkin.Ack) {
+	held, dead := answers(batch, acks)
+	if len(held)+len(dead) == 0 && c.traffic == checkin.Live {
+		c.failed(ctx, errUnanswered)
+		return
+	}
+	if len(held)+len(dead) < len(batch) {
+		c.from = batch[len(batch)-1].at // the rest must not stop the next
+		c.from.key++
+	}
+	if len(held)+len(dead) == 0 {
+		return
+	}
+	// What the far end holds is written down also when it is time to stop.
+	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
+	defer cancel()
+	if err := c.box.q.settle(settling, c.box.name, held, dead); err != nil {
+		c.failed(ctx, err)
+		return
+	}
+	c.fresh()
+	c.box.note(nil, time.Time{})
+	if c.traffic == checkin.Live {
+		poke(c.box.back[checkin.Backlog])
+	}
+}
+
+// failed rests. What could not be delivered at once has waited then, and is the
+// backlog's.
+func (c *courier) failed(ctx context.Context, why error) {
+	if c.traffic == checkin.Live {
+		c.box.q.allHasWaited()
+		poke(c.box.woken[checkin.Backlog])
+	}
+	c.rest(ctx, why)
+}
+
+// answers sorts a batch by what was said of each record. An answer for a record
+// that was not sent is ignored, and so is a second one.
+func answers(batch []parcel, acks []checkin.Ack) (held []parcel, dead []burial) {
+	sent := map[checkin.ID]parcel{}
+	for _, p := range batch {
+		sent[p.record.Event.ID] = p
+	}
+	for _, a := range acks {
+		p, ok := sent[a.ID]
+		if !ok {
+			continue
+		}
+		switch a.Status {
+		case checkin.Stored, checkin.Duplicate:
+			held = append(held, p)
+		case checkin.Rejected:
+			dead = append(dead, burial{p, a.Reason})
+		default:
+			continue
+		}
+		delete(sent, a.ID)
+	}
+	return held, dead
 }
 
 func newBackoff() *backoff.ExponentialBackOff {
@@ -104,15 +226,44 @@ func newBackoff() *backoff.ExponentialBackOff {
 }
 
 // rest waits before the next attempt. A new record does not cut a wait short:
-// a platform in trouble must not be asked more often by a busy lane. The first
-// steps are short, so that after a blip nobody waits long.
-func (b *box) rest(ctx context.Context, why error, wait *backoff.ExponentialBackOff) {
-	d := rand.N(wait.NextBackOff()) + 50*time.Millisecond
+// a platform in trouble must not be asked more often by a busy lane. That it
+// has been heard of does, unless it asked for the wait.
+func (c *courier) rest(ctx context.Context, why error) {
+	d := rand.N(c.wait.NextBackOff()) + 50*time.Millisecond
+	back := c.box.back[c.traffic]
 	if r, ok := asks[interface{ RetryAfter() time.Duration }](why); ok && r.RetryAfter() > 0 {
 		asked := min(max(r.RetryAfter(), time.Second), longestAsked)
-		d = asked/2 + rand.N(asked)
+		d, back = asked/2+rand.N(asked), nil
 	}
-	b.note(why, time.Now().Add(d))
+	c.box.note(why, time.Now().Add(d))
+	if c.traffic == checkin.Live {
+		c.box.held.Store(time.Now().Add(d).UnixNano())
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c.box.back[c.traffic]: // of before
+	default:
+	}
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	case <-back:
+		t.Reset(min(d, rand.N(soon)))
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+	}
+}
+
+// hold keeps the backlog waiting as long as the live lane was told to wait: what
+// is refused to a visitor of this minute will not be taken from yesterday's.
+func (b *box) hold(ctx context.Context) {
+	d := time.Until(time.Unix(0, b.held.Load()))
+	if d <= 0 {
+		return
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -121,117 +272,167 @@ func (b *box) rest(ctx context.Context, why error, wait *backoff.ExponentialBack
 	}
 }
 
+// note is what became of the last attempt.
+type note struct {
+	last string
+	next time.Time
+}
+
 func (b *box) note(err error, next time.Time) {
-	last := ""
+	n := note{next: next}
 	if err != nil {
-		last = err.Error()
+		n.last = err.Error()
 	}
 	b.q.mu.Lock()
 	defer b.q.mu.Unlock()
-	b.q.stats = b.q.stats.noting(b.name, last, next)
+	b.q.notes[b.name] = n
 }
 
-// batch copies the oldest records out; no transaction is open while they are
-// on their way. A damaged one is put among the dead: it must never stop the
-// next.
-func (b *box) batch(limit int) ([]checkin.Record, error) {
-	var batch []checkin.Record
-	bad := map[uint64]error{}
-	err := b.q.db.View(func(tx *bbolt.Tx) error {
-		size := 0
-		records, _ := b.buckets(tx)
-		c := records.Cursor()
-		for k, v := c.First(); k != nil && len(batch) < limit && size < batchBytes; k, v = c.Next() {
-			r, err := decode(v)
-			if err != nil {
-				bad[sequence(k)] = err
+// allHasWaited gives everything that waits to the backlog.
+func (q *Queue) allHasWaited() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mark = place{q.newest().n, math.MaxUint64}
+	f := q.newest()
+	_ = f.view(func(tx *bbolt.Tx) error {
+		if b := (shelf{box: checkins}).of(tx); b != nil {
+			q.mark.key = b.Sequence() + 1
+			return nil
+		}
+		q.mark.key = 1
+		return nil
+	})
+}
+
+// batch copies records out; no transaction is open while they are on their way.
+// A damaged one is put among the dead: it must never stop the next.
+func (c *courier) batch() ([]parcel, error) {
+	raw := c.box.q.look(c)
+	var batch []parcel
+	var bad []burial
+	for _, r := range raw {
+		_, record, err := decode(r.value)
+		if err != nil {
+			bad = append(bad, burial{parcel{at: r.at, size: len(r.value)}, err.Error()})
+			continue
+		}
+		batch = append(batch, parcel{r.at, len(r.value), *record})
+	}
+	if len(bad) == 0 {
+		return batch, nil
+	}
+	return batch, c.box.q.settle(context.Background(), c.box.name, nil, bad)
+}
+
+// raw is a value and where it stands.
+type raw struct {
+	at    place
+	value []byte
+}
+
+// look finds the next values for c, all in one file.
+func (q *Queue) look(c *courier) []raw {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := shelf{box: c.box.name}
+	if c.traffic == checkin.Live {
+		for _, f := range slices.Backward(q.files) {
+			if f.n < q.mark.file {
+				break
+			}
+			if list := f.last(s, q.from(f), c.limit); len(list) > 0 {
+				return list
+			}
+		}
+		return nil
+	}
+	for _, f := range q.files {
+		from, until := uint64(0), uint64(math.MaxUint64)
+		switch {
+		case f.n < c.from.file:
+			continue
+		case f.n == c.from.file:
+			from = c.from.key
+		}
+		if s.box == checkins {
+			if f.n > q.mark.file {
+				break
+			}
+			if f.n == q.mark.file {
+				until = q.mark.key
+			}
+		}
+		if list := f.first(s, from, until, c.limit); len(list) > 0 {
+			return list
+		}
+	}
+	return nil
+}
+
+// from is the first key of f that is live.
+func (q *Queue) from(f *file) uint64 {
+	if f.n == q.mark.file {
+		return q.mark.key
+	}
+	return 0
+}
+
+// first copies values out of a shelf, in order, with keys in [from, until).
+func (f *file) first(s shelf, from, until uint64, limit int) (list []raw) {
+	if f.count[s] == 0 {
+		return nil
+	}
+	size := 0
+	_ = f.view(func(tx *bbolt.Tx) error {
+		b := s.of(tx)
+		if b == nil {
+			return nil
+		}
+		c := b.Cursor()
+		for k, v := c.Seek(key(max(from, f.gone[s].start()))); k != nil && len(list) < limit && size < batchBytes; k, v = c.Next() {
+			n := number(k)
+			if n >= until {
+				break
+			}
+			if f.gone[s].has(n) {
 				continue
 			}
-			batch = append(batch, *r)
+			list = append(list, raw{place{f.n, n}, bytes.Clone(v)})
 			size += len(v)
 		}
 		return nil
 	})
-	if err != nil || len(bad) == 0 {
-		return batch, err
-	}
-	return batch, b.bury(bad)
+	return list
 }
 
-// settle takes what was answered for out of the queue, in one transaction. It
-// reports whether there was anything. An answer for a record that was not sent
-// is ignored.
-func (b *box) settle(sent []checkin.Record, acks []checkin.Ack) (bool, error) {
-	inBatch := map[checkin.ID]bool{}
-	for i := range sent {
-		inBatch[sent[i].Event.ID] = true
+// last copies the last values out of a shelf, down to key from; the oldest of
+// them first.
+func (f *file) last(s shelf, from uint64, limit int) (list []raw) {
+	if f.count[s] == 0 {
+		return nil
 	}
-	var held []uint64
-	dead := map[uint64]error{}
-	for _, a := range acks {
-		if !inBatch[a.ID] {
-			continue
+	size := 0
+	_ = f.view(func(tx *bbolt.Tx) error {
+		b := s.of(tx)
+		if b == nil {
+			return nil
 		}
-		switch a.Status {
-		case checkin.Stored, checkin.Duplicate:
-			held = append(held, a.ID.Seq)
-		case checkin.Rejected:
-			dead[a.ID.Seq] = errors.New(a.Reason)
-		default:
-			continue
-		}
-		delete(inBatch, a.ID) // one answer each
-	}
-	if len(held)+len(dead) == 0 {
-		return false, nil
-	}
-	return true, b.remove(held, dead)
-}
-
-func (b *box) bury(bad map[uint64]error) error { return b.remove(nil, bad) }
-
-// remove deletes what is held and moves what is dead, with its reason.
-func (b *box) remove(held []uint64, dead map[uint64]error) error {
-	q := b.q
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	after := q.stats.removing(b.name, len(held), len(dead))
-	err := q.update(func(tx *bbolt.Tx) error {
-		records, grave := b.buckets(tx)
-		for _, seq := range held {
-			if err := records.Delete(key(seq)); err != nil {
-				return err
+		c := b.Cursor()
+		for k, v := c.Last(); k != nil && len(list) < limit && size < batchBytes; k, v = c.Prev() {
+			n := number(k)
+			if n < from {
+				break
 			}
-		}
-		for seq, why := range dead {
-			if err := inter(records, grave, seq, why); err != nil {
-				return err
+			if f.gone[s].has(n) {
+				continue
 			}
+			list = append(list, raw{place{f.n, n}, bytes.Clone(v)})
+			size += len(v)
 		}
-		return after.write(tx)
+		return nil
 	})
-	if err == nil {
-		q.stats = after
-	}
-	return err
-}
-
-// inter moves one record to the dead: its reason, a zero byte, the value.
-func inter(records, grave *bbolt.Bucket, seq uint64, why error) error {
-	reason := why.Error()
-	if len(reason) > 500 {
-		reason = reason[:500]
-	}
-	value := append([]byte(reason), 0)
-	value = append(value, records.Get(key(seq))...)
-	if err := grave.Put(key(seq), value); err != nil {
-		return fmt.Errorf("keeping a refused record: %w", err)
-	}
-	return records.Delete(key(seq))
-}
-
-func refuse(r checkin.Record, why error) []checkin.Ack {
-	return []checkin.Ack{{ID: r.Event.ID, Status: checkin.Rejected, Reason: why.Error()}}
+	slices.Reverse(list)
+	return list
 }
 
 func permanent(err error) bool {
@@ -244,12 +445,4 @@ func asks[T any](err error) (T, bool) {
 	var t T
 	ok := errors.As(err, &t)
 	return t, ok
-}
-
-func sequence(k []byte) uint64 {
-	var n uint64
-	for _, b := range k {
-		n = n<<8 | uint64(b)
-	}
-	return n
 }

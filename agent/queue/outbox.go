@@ -1,13 +1,10 @@
 package queue
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 )
@@ -28,34 +25,40 @@ type Outbox struct {
 // of every refusal.
 const MaxRecipients = 8
 
-// box is a line of records on their way to one place: the check-ins to the
-// platform, or the reports to one recipient.
-type box struct {
-	q     *Queue
-	name  string        // of the recipient, or checkins
-	woken chan struct{} // holds a token when there is something new to send
-}
+const maxBoxName = 64
 
 // checkins is the name of the box that is no recipient's.
 const checkins = ""
 
-// On the disk the outboxes are reports/NAME/records and reports/NAME/dead; the
-// check-ins' two buckets stand at the top. Keys and values are the same.
-var reportsBucket = []byte("reports")
-
-// buckets finds b's records and its dead.
-func (b *box) buckets(tx *bbolt.Tx) (records, grave *bbolt.Bucket) {
-	if b.name == checkins {
-		return tx.Bucket(recordsBucket), tx.Bucket(deadBucket)
-	}
-	own := tx.Bucket(reportsBucket).Bucket([]byte(b.name))
-	return own.Bucket(recordsBucket), own.Bucket(deadBucket)
+// box is a line of records on their way to one place: the check-ins to the
+// platform, or the reports to one recipient.
+type box struct {
+	q     *Queue
+	name  string                            // of the recipient, or checkins
+	woken map[checkin.Traffic]chan struct{} // holds a token when there is something new to send
+	back  map[checkin.Traffic]chan struct{} // holds a token when the far end has been heard of
+	held  atomic.Int64                      // the backlog rests until then, in Unix nanoseconds
 }
 
-// wake tells b's drain that there is something to send.
+func newBox(q *Queue, name string) *box {
+	b := &box{q: q, name: name, woken: map[checkin.Traffic]chan struct{}{}, back: map[checkin.Traffic]chan struct{}{}}
+	for _, t := range []checkin.Traffic{checkin.Live, checkin.Backlog} {
+		b.woken[t], b.back[t] = make(chan struct{}, 1), make(chan struct{}, 1)
+	}
+	b.wake()
+	return b
+}
+
+// wake tells b's couriers that there is something to send.
 func (b *box) wake() {
+	for _, c := range b.woken {
+		poke(c)
+	}
+}
+
+func poke(c chan struct{}) {
 	select {
-	case b.woken <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -65,148 +68,87 @@ func checkRecipients(names []string) error {
 		return fmt.Errorf("reports go to at most %d recipients, not %d", MaxRecipients, len(names))
 	}
 	for i, name := range names {
-		if name == checkins || len(name) > 64 || slices.Contains(names[:i], name) {
-			return fmt.Errorf("a recipient of reports needs a name of its own of at most 64 bytes, not %q", name)
+		if name == checkins || len(name) > maxBoxName || slices.Contains(names[:i], name) {
+			return fmt.Errorf("a recipient of reports needs a name of its own of at most %d bytes, not %q", maxBoxName, name)
 		}
 	}
 	return nil
 }
 
-// openOutboxes makes the outboxes that are missing, and every box. A file of a
-// program that knew no reports gets its outboxes here.
-func (q *Queue) openOutboxes() error {
-	for _, name := range append([]string{checkins}, q.o.Recipients...) {
-		b := &box{q: q, name: name, woken: make(chan struct{}, 1)}
-		b.wake()
-		q.boxes[name] = b
-	}
-	missing := func(name string) bool { _, ok := q.stats.Reports[name]; return !ok }
-	if slices.ContainsFunc(q.o.Recipients, missing) {
-		if err := q.update(q.makeOutboxes); err != nil {
-			return fmt.Errorf("making the outboxes: %w", err)
-		}
-	}
-	for _, name := range q.o.Recipients {
-		q.stats = q.stats.changing(name, func(*Outbox) {})
-	}
-	q.stats.MarkFormer(q.o.Recipients)
-	return nil
-}
-
-func (q *Queue) makeOutboxes(tx *bbolt.Tx) error {
-	reports, err := tx.CreateBucketIfNotExists(reportsBucket)
-	if err != nil {
-		return err
-	}
-	for _, name := range q.o.Recipients {
-		own, err := reports.CreateBucketIfNotExists([]byte(name))
-		if err != nil {
-			return err
-		}
-		_, rerr := own.CreateBucketIfNotExists(recordsBucket)
-		_, derr := own.CreateBucketIfNotExists(deadBucket)
-		if err := errors.Join(rerr, derr); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// file decides who is reported an event of that kind, and counts it in s. The
-// caller holds q.mu.
-func (q *Queue) file(s Stats, kind checkin.EventKind) (_ Stats, filed []string) {
+// file decides who is reported an event of that kind, and counts in c who had
+// no room. The caller is the writer.
+func (q *Queue) file(c counters, filing map[string]int, kind checkin.EventKind) (_ counters, filed []string) {
 	if kind != checkin.KindRefusal {
-		return s, nil
+		return c, nil
 	}
 	room := max(1, q.o.Max/MaxRecipients)
 	for _, name := range q.o.Recipients {
-		s = s.changing(name, func(o *Outbox) {
-			if o.Waiting >= room {
-				o.Missed++
-				return
-			}
-			o.Waiting++
-			filed = append(filed, name)
-		})
+		if q.waiting(name)+filing[name] >= room {
+			c = c.changing(name, func(o *outboxCounters) { o.Missed++ })
+			continue
+		}
+		filing[name]++
+		filed = append(filed, name)
 	}
-	return s, filed
+	return c, filed
+}
+
+// waiting counts what waits in one box. The caller is the writer, or holds q.mu.
+func (q *Queue) waiting(box string) int {
+	n := 0
+	for _, f := range q.files {
+		n += f.count[shelf{box: box}]
+	}
+	return n
+}
+
+// outboxes tells how each outbox is. The caller holds q.mu.
+func (q *Queue) outboxes() map[string]Outbox {
+	list := map[string]Outbox{}
+	for _, name := range q.o.Recipients {
+		list[name] = Outbox{}
+	}
+	for name, c := range q.state.Counters.Reports {
+		list[name] = Outbox{Delivered: c.Delivered, Missed: c.Missed}
+	}
+	for _, f := range q.files {
+		for s, n := range f.count {
+			if s.box == checkins {
+				continue
+			}
+			o := list[s.box]
+			if s.dead {
+				o.Dead += n
+			} else {
+				o.Waiting += n
+			}
+			list[s.box] = o
+		}
+	}
+	for name, o := range list {
+		o.LastError, o.NextTry = q.notes[name].last, q.notes[name].next
+		o.Former = !slices.Contains(q.o.Recipients, name)
+		list[name] = o
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 // MarkFormer says of each outbox whether its recipient is among those that are
-// configured.
+// configured, and adds those for whom nothing was filed yet.
 func (s *Stats) MarkFormer(recipients []string) {
-	for name := range s.Reports {
-		*s = s.changing(name, func(o *Outbox) { o.Former = !slices.Contains(recipients, name) })
+	if s.Reports == nil && len(recipients) > 0 {
+		s.Reports = map[string]Outbox{}
 	}
-}
-
-// changing returns s with another state of one outbox; s keeps its own.
-func (s Stats) changing(name string, change func(*Outbox)) Stats {
-	reports := maps.Clone(s.Reports)
-	if reports == nil {
-		reports = map[string]Outbox{}
-	}
-	o := reports[name]
-	change(&o)
-	reports[name] = o
-	s.Reports = reports
-	return s
-}
-
-// removing returns s after records have left the box of that name.
-func (s Stats) removing(name string, held, dead int) Stats {
-	if name != checkins {
-		return s.changing(name, func(o *Outbox) {
-			o.Waiting -= held + dead
-			o.Delivered += held
-			o.Dead += dead
-		})
-	}
-	s.Depth -= held + dead
-	s.Delivered += held
-	s.Dead += dead
-	return s
-}
-
-// noting returns s with what became of the last attempt.
-func (s Stats) noting(name, last string, next time.Time) Stats {
-	if name != checkins {
-		return s.changing(name, func(o *Outbox) { o.LastError, o.NextTry = last, next })
-	}
-	s.LastError, s.NextTry = last, next
-	return s
-}
-
-// outboxCounters is the part of Outbox that is kept on disk.
-type outboxCounters struct {
-	Delivered int `json:"delivered"`
-	Dead      int `json:"dead"`
-	Missed    int `json:"missed"`
-}
-
-func (s *Stats) outboxes() map[string]outboxCounters {
-	list := map[string]outboxCounters{}
-	for name, o := range s.Reports {
-		list[name] = outboxCounters{o.Delivered, o.Dead, o.Missed}
-	}
-	return list
-}
-
-// readOutboxes counts what waits in each outbox that is on the disk.
-func readOutboxes(tx *bbolt.Tx, kept map[string]outboxCounters) map[string]Outbox {
-	reports := tx.Bucket(reportsBucket)
-	if reports == nil {
-		return nil
-	}
-	list := map[string]Outbox{}
-	_ = reports.ForEachBucket(func(name []byte) error {
-		c := kept[string(name)]
-		o := Outbox{Delivered: c.Delivered, Dead: c.Dead, Missed: c.Missed}
-		if records := reports.Bucket(name).Bucket(recordsBucket); records != nil {
-			o.Waiting = records.Stats().KeyN
+	for _, name := range recipients {
+		if _, ok := s.Reports[name]; !ok {
+			s.Reports[name] = Outbox{}
 		}
-		list[string(name)] = o
-		return nil
-	})
-	return list
+	}
+	for name, o := range s.Reports {
+		o.Former = !slices.Contains(recipients, name)
+		s.Reports[name] = o
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,12 +46,15 @@ func refuseOne(t testing.TB, q *queue.Queue, uuid string) checkin.ID {
 // inbox is a recipient, or the platform: what it holds, in the order in which
 // it came.
 type inbox struct {
+	mu    sync.Mutex
 	held  []string
 	fails error // what every attempt ends with
 	tries int
 }
 
-func (i *inbox) take(ctx context.Context, batch []checkin.Record) ([]checkin.Ack, error) {
+func (i *inbox) take(ctx context.Context, _ checkin.Traffic, batch []checkin.Record) ([]checkin.Ack, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	i.tries++
 	if i.fails != nil {
 		return nil, i.fails
@@ -58,7 +62,7 @@ func (i *inbox) take(ctx context.Context, batch []checkin.Record) ([]checkin.Ack
 	for _, r := range batch {
 		i.held = append(i.held, r.Event.UUID)
 	}
-	return storeAll(ctx, batch)
+	return storeAll(ctx, checkin.Live, batch)
 }
 
 // draining runs every drain of q, one per inbox, for d of virtual time.
@@ -134,7 +138,9 @@ func TestOneRecipientsTroubleIsHisOwn(t *testing.T) {
 				q := openFor(t, t.TempDir(), authority(t), "cdc", "trade")
 				defer q.Close()
 				var platform, cdc, trade inbox
-				sick := func(ctx context.Context, _ []checkin.Record) ([]checkin.Ack, error) { return nil, tt.trouble(ctx) }
+				sick := func(ctx context.Context, _ checkin.Traffic, _ []checkin.Record) ([]checkin.Ack, error) {
+					return nil, tt.trouble(ctx)
+				}
 				for _, u := range []string{"a", "b"} {
 					refuseOne(t, q, u)
 					draining(t, q, 3*time.Hour, map[string]queue.Sender{"": platform.take, "cdc": sick, "trade": trade.take})
@@ -190,7 +196,7 @@ func TestReportsOutliveTheProcess(t *testing.T) {
 		q = openFor(t, dir, key, "cdc", "trade")
 		var trade inbox
 		got := map[checkin.ID]int{}
-		lost := func(_ context.Context, batch []checkin.Record) ([]checkin.Ack, error) {
+		lost := func(_ context.Context, _ checkin.Traffic, batch []checkin.Record) ([]checkin.Ack, error) {
 			got[batch[0].Event.ID]++
 			return nil, io.ErrUnexpectedEOF // stored there, and the reply is lost
 		}
@@ -200,7 +206,7 @@ func TestReportsOutliveTheProcess(t *testing.T) {
 
 		q = openFor(t, dir, key, "cdc", "trade")
 		defer q.Close()
-		again := func(_ context.Context, batch []checkin.Record) ([]checkin.Ack, error) {
+		again := func(_ context.Context, _ checkin.Traffic, batch []checkin.Record) ([]checkin.Ack, error) {
 			got[batch[0].Event.ID]++
 			return []checkin.Ack{{ID: batch[0].Event.ID, Status: checkin.Duplicate}}, nil
 		}
@@ -221,13 +227,19 @@ func TestReportsOutliveTheProcess(t *testing.T) {
 // its commits have written, and nothing of what Close would do.
 func crash(t *testing.T, dir string) string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(dir, "queue.db"))
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob(filepath.Join(dir, "q-*.db"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
 	}
 	after := t.TempDir()
-	if err := os.WriteFile(filepath.Join(after, "queue.db"), data, 0o600); err != nil {
-		t.Fatal(err)
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(after, filepath.Base(file)), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return after
 }
@@ -242,16 +254,16 @@ func TestAReportThatIsRefusedForGood(t *testing.T) {
 			refuseOne(t, q, u)
 		}
 		var cdc, trade inbox
-		picky := func(ctx context.Context, batch []checkin.Record) ([]checkin.Ack, error) {
+		picky := func(ctx context.Context, _ checkin.Traffic, batch []checkin.Record) ([]checkin.Ack, error) {
 			for _, r := range batch {
 				if r.Event.UUID == "poison" {
 					return nil, refusal{permanent: true}
 				}
 			}
-			return cdc.take(ctx, batch)
+			return cdc.take(ctx, checkin.Live, batch)
 		}
-		rejects := func(ctx context.Context, batch []checkin.Record) ([]checkin.Ack, error) {
-			acks, err := trade.take(ctx, batch)
+		rejects := func(ctx context.Context, _ checkin.Traffic, batch []checkin.Record) ([]checkin.Ack, error) {
+			acks, err := trade.take(ctx, checkin.Live, batch)
 			acks[0].Status, acks[0].Reason = checkin.Rejected, "not ours"
 			return acks, err
 		}
@@ -340,27 +352,37 @@ func TestAFullOutboxHoldsUpNothing(t *testing.T) {
 	})
 }
 
-// TestAFailedCommitFilesNothing: neither check-in nor report, in no count.
+// TestAFailedCommitFilesNothing: neither check-in nor report, in no count; and
+// what is delivered meanwhile is settled once the disk is back.
 func TestAFailedCommitFilesNothing(t *testing.T) {
-	o, breakDisk := queue.Breakable(queue.Opts{
-		Dir: t.TempDir(), Device: "k", Recipient: authority(t).Recipient().String(), Recipients: []string{"cdc"},
+	synctest.Test(t, func(t *testing.T) {
+		var disk queue.Disk
+		q, err := queue.Open(disk.On(queue.Opts{
+			Dir: t.TempDir(), Device: "k", Recipient: authority(t).Recipient().String(), Recipients: []string{"cdc"},
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+		refuseOne(t, q, "a")
+		disk.Break()
+		if _, err := q.Put(t.Context(), checkin.Event{Version: 2, UUID: "b", Kind: checkin.KindRefusal}, nil); !errors.Is(err, queue.ErrStopped) {
+			t.Fatalf("Put on a broken disk = %v, want ErrStopped", err)
+		}
+		if s := q.Stats(); s.Depth != 1 || s.Reports["cdc"].Waiting != 1 {
+			t.Errorf("stats = %+v, want the one that was acknowledged in each", s)
+		}
+		var cdc inbox
+		draining(t, q, 10*time.Second, map[string]queue.Sender{"cdc": cdc.take})
+		if s := q.Stats(); s.Reports["cdc"].Waiting != 1 || s.Reports["cdc"].LastError == "" {
+			t.Errorf("stats = %+v, want the report still there, and why", s)
+		}
+		disk.Mend()
+		draining(t, q, time.Minute, map[string]queue.Sender{"cdc": cdc.take})
+		if s := q.Stats(); s.Reports["cdc"].Waiting != 0 || s.Reports["cdc"].Delivered != 1 || q.Err() != nil {
+			t.Errorf("stats = %+v, %v, want it delivered", s, q.Err())
+		}
 	})
-	q, err := queue.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	refuseOne(t, q, "a")
-	breakDisk()
-	if _, err := q.Put(t.Context(), checkin.Event{Version: 2, UUID: "b", Kind: checkin.KindRefusal}, nil); !errors.Is(err, queue.ErrStopped) {
-		t.Fatalf("Put on a broken disk = %v, want ErrStopped", err)
-	}
-	if s := q.Stats(); s.Depth != 1 || s.Reports["cdc"].Waiting != 1 {
-		t.Errorf("stats = %+v, want the one that was acknowledged in each", s)
-	}
-	// A delivery that cannot be written down is an error, not an endless loop.
-	if err := q.DrainReports(t.Context(), "cdc", storeAll); !errors.Is(err, queue.ErrStopped) {
-		t.Errorf("DrainReports on a broken disk = %v, want ErrStopped", err)
-	}
 }
 
 func TestRecipientsThatAreRefused(t *testing.T) {

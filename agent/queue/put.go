@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 )
 
@@ -19,7 +17,8 @@ type Entry struct {
 
 // Put seals who, gives e its identity, and returns once both are on the disk; a
 // refusal is in the outboxes then, too. who is nil for an event without a
-// person. ErrFull and ErrStopped mean that nothing was written.
+// person. ErrFull and ErrStopped mean that the event may not be acted on; one
+// that was given back because ctx ended may still be written.
 func (q *Queue) Put(ctx context.Context, e checkin.Event, who *checkin.Identity) (checkin.ID, error) {
 	ids, err := q.PutAll(ctx, Entry{e, who})
 	if err != nil {
@@ -28,75 +27,127 @@ func (q *Queue) Put(ctx context.Context, e checkin.Event, who *checkin.Identity)
 	return ids[0], nil
 }
 
-// PutAll puts several events by one commit: after a power cut all of them are
-// there or none, so that no visit stands without the incident it asks for.
+// PutAll puts several events, at most 512, by one commit: after a power cut all
+// of them are there or none, so that no visit stands without the incident it
+// asks for.
 func (q *Queue) PutAll(ctx context.Context, entries ...Entry) ([]checkin.ID, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if len(entries) > groupRecords {
+		return nil, fmt.Errorf("%d events at once are more than %d", len(entries), groupRecords)
+	}
 	records := make([]checkin.Record, len(entries))
 	for i, e := range entries {
 		records[i].Event = e.Event
-		if e.Who == nil {
-			continue
-		}
-		sealed, err := q.encrypt(e.Who)
-		if err != nil {
-			return nil, err
-		}
-		records[i].Identity, records[i].KeyID = sealed, q.keyID
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.stats.Depth+len(records) > q.o.Max {
-		return nil, fmt.Errorf("%w: %d records wait for the platform", ErrFull, q.stats.Depth)
-	}
-	after, woken := q.stats, []string{checkins}
-	ids := make([]checkin.ID, len(records))
-	err := q.update(func(tx *bbolt.Tx) error {
-		for i := range records {
-			var filed []string
-			after, filed = q.file(after.counting(&records[i].Event), records[i].Event.Kind)
-			if err := q.store(tx, &records[i], filed); err != nil {
-				return err
+		records[i].Event.ID = checkin.ID{Device: q.o.Device, Epoch: longestEpoch, Seq: 1 << 63}
+		if e.Who != nil {
+			sealed, err := q.encrypt(e.Who)
+			if err != nil {
+				return nil, err
 			}
-			ids[i] = records[i].Event.ID
-			woken = append(woken, filed...)
+			records[i].Identity, records[i].KeyID = sealed, q.keyID
 		}
-		return after.write(tx)
-	})
-	if err != nil {
-		return nil, err
+		if _, err := encode(checkins, &records[i]); err != nil {
+			return nil, err // before it could spoil a commit that is others', too
+		}
 	}
-	q.stats = after
-	for _, name := range woken {
-		q.boxes[name].wake()
+	var ids []checkin.ID
+	var over error
+	err := q.do(ctx, &op{records: len(records), apply: func(t *turn) (err error) {
+		if over = t.room(len(records)); over == nil {
+			ids, err = t.put(records)
+		}
+		return err
+	}})
+	switch {
+	case err != nil:
+		return nil, err
+	case over != nil:
+		return nil, over
 	}
 	return ids, nil
 }
 
+// longestEpoch stands in for the epoch while a record's size is judged.
+const longestEpoch = "AAAAAAAAAAAAAAAA"
+
 //
 
-// store gives r its identity, and writes it into the box of the check-ins and
-// into those of the recipients named in filed.
-func (q *Queue) store(tx *bbolt.Tx, r *checkin.Record, filed []string) error {
-	seq, err := tx.Bucket(recordsBucket).NextSequence()
-	if err != nil {
-		return err
+// room refuses the newest when the queue is full: check-ins are evidence, and
+// the oldest is never dropped for it.
+func (t *turn) room(records int) error {
+	if n := t.q.waiting(checkins) + t.filing[checkins]; n+records > t.q.o.Max {
+		return fmt.Errorf("%w: %d records wait for the platform", ErrFull, n)
 	}
-	r.Event.ID = checkin.ID{Device: q.o.Device, Epoch: q.stats.Epoch, Seq: seq}
-	value, err := encode(r)
-	if err != nil {
-		return err
-	}
-	for _, name := range append([]string{checkins}, filed...) {
-		records, _ := q.boxes[name].buckets(tx)
-		records.FillPercent = 1 // keys only rise
-		if err := records.Put(key(seq), value); err != nil {
-			return err
-		}
+	if n := t.q.bytes(); n > t.q.o.MaxBytes {
+		return fmt.Errorf("%w: %d bytes wait for the platform", ErrFull, n)
 	}
 	return nil
+}
+
+// put writes records into the box of the check-ins, and refusals into those of
+// the recipients.
+func (t *turn) put(records []checkin.Record) ([]checkin.ID, error) {
+	ids := make([]checkin.ID, len(records))
+	for i := range records {
+		r := records[i] // op may run again
+		r.Event.ID = t.identify()
+		ids[i] = r.Event.ID
+		var filed []string
+		t.state.Counters, filed = t.q.file(t.state.Counters.counting(&r.Event), t.filing, r.Event.Kind)
+		t.filing[checkins]++
+		for _, name := range append(filed, checkins) {
+			if err := t.store(name, &r); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return ids, nil
+}
+
+// store writes r into one box.
+func (t *turn) store(name string, r *checkin.Record) error {
+	value, err := encode(name, r)
+	if err != nil {
+		return err
+	}
+	return t.append(shelf{box: name}, value)
+}
+
+// append puts a value at the end of a shelf of the newest file.
+func (t *turn) append(s shelf, value []byte) error {
+	b, err := s.in(t.tx)
+	if err != nil {
+		return err
+	}
+	n, err := b.NextSequence()
+	if err != nil {
+		return err
+	}
+	if err := b.Put(key(n), value); err != nil {
+		return err
+	}
+	f := t.f
+	t.after = append(t.after, func() {
+		f.count[s]++
+		f.touched = true
+		if !s.dead {
+			f.bytes += int64(len(value))
+			if b := t.q.boxes[s.box]; b != nil {
+				b.wake()
+			}
+		}
+	})
+	return nil
+}
+
+// bytes is how much waits. The caller is the writer, or holds q.mu.
+func (q *Queue) bytes() (n int64) {
+	for _, f := range q.files {
+		n += f.bytes
+	}
+	return n
 }
 
 // encrypt seals who to the authority.
@@ -106,5 +157,5 @@ func (q *Queue) encrypt(who *checkin.Identity) ([]byte, error) {
 		return nil, fmt.Errorf("sealing an identity: %v", err)
 	}
 	defer clear(plain)
-	return sealTo(q.seal, plain)
+	return sealTo(q.to, plain)
 }

@@ -60,7 +60,7 @@ func TestWhatIsPutTogether(t *testing.T) {
 }
 
 // TestAllOrNothing: whatever keeps one of them out keeps out the other, in the
-// file and in every count, and the next identity is not spent.
+// file and in every count, and no identity is given twice.
 func TestAllOrNothing(t *testing.T) {
 	large := pair("large")
 	large[1].Event.Venue = strings.Repeat("x", 65<<10)
@@ -101,8 +101,8 @@ func TestAllOrNothing(t *testing.T) {
 			if s := q.Stats(); s.Depth != 1 || s.Reports["cdc"].Waiting != 0 {
 				t.Errorf("the file holds %d records and %d reports, want the one from before", s.Depth, s.Reports["cdc"].Waiting)
 			}
-			if id := put(t, q, "next"); id.Seq != 2 {
-				t.Errorf("the next identity is %d, want 2", id.Seq)
+			if id := put(t, q, "next"); id.Seq != 1001 {
+				t.Errorf("the next identity is %d, want the first of the next block", id.Seq)
 			}
 		})
 	}
@@ -110,12 +110,13 @@ func TestAllOrNothing(t *testing.T) {
 
 // TestABrokenDiskKeepsBothOut, and stops the queue as rule 3 says.
 func TestABrokenDiskKeepsBothOut(t *testing.T) {
-	o, breakDisk := queue.Breakable(queue.Opts{Dir: t.TempDir(), Device: "k", Recipient: authority(t).Recipient().String(), Recipients: []string{"cdc"}})
-	q, err := queue.Open(o)
+	var disk queue.Disk
+	q, err := queue.Open(disk.On(queue.Opts{Dir: t.TempDir(), Device: "k", Recipient: authority(t).Recipient().String(), Recipients: []string{"cdc"}}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	breakDisk()
+	defer q.Close()
+	disk.Break()
 	if _, err := q.PutAll(t.Context(), pair("a")...); !errors.Is(err, queue.ErrStopped) {
 		t.Errorf("PutAll on a broken disk = %v, want ErrStopped", err)
 	}

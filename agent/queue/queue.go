@@ -45,31 +45,37 @@
 package queue
 
 import (
+	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"filippo.io/age"
-	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
+	"github.com/google/renameio/v2"
+
+	"github.com/digital-sentinel/sentinel/agent/checkin"
 )
 
 // Errors a caller branches on.
 var (
-	// ErrStopped is wrapped by everything that fails after a commit has failed.
-	// Only a new process, with a new Open, writes again.
-	ErrStopped = errors.New("queue has stopped after a failed write")
-	// ErrFull is returned by Put when the queue holds Opts.Max records.
+	// ErrStopped is wrapped by everything that fails while neither the newest
+	// file nor a new one can be written. It is tried again every second.
+	ErrStopped = errors.New("queue cannot be written")
+	// ErrFull is wrapped when the queue holds Opts.Max records or Opts.MaxBytes
+	// bytes, and when the disk is full.
 	ErrFull = errors.New("queue is full")
 	// ErrLocked is wrapped by Open's error when another process has the queue.
 	ErrLocked = errors.New("another sentinel runs on this state folder")
+
+	errClosed = errors.New("queue is closed")
 )
 
 // Opts is what a Queue is made of.
@@ -78,8 +84,24 @@ type Opts struct {
 	Device    string // id of this kiosk, the first part of every identity
 	Recipient string // the authority's age public key, "age1…"
 	Max       int    // most records kept; 0 is 200,000
+	MaxBytes  int64  // most bytes kept; 0 is 256 MB
+	// IdentityLife is how long the identity of an undelivered record is kept; 0
+	// is 14 days, and 31 days are the most.
+	IdentityLife time.Duration
 	// Recipients are the names of those to whom refusals are reported.
 	Recipients []string
+	// Log keeps the events of what leaves; nil keeps none.
+	Log EventLog
+	// Now is the time as the kiosk's clocks have it; nil is the machine's time,
+	// not trusted.
+	Now func() checkin.Stamp
+	// Check looks at a file that was not closed in order, and reports whether it
+	// can be opened. It is to do so in a child process (CheckFile): a damaged
+	// file can end whoever opens it. Nil looks from here.
+	Check func(path string) error
+	// Reserve is how many bytes of the disk are kept for deleting; 0 is 4 MB,
+	// less than 0 keeps none.
+	Reserve int
 
 	// openFile stands in for os.OpenFile in tests that break the disk.
 	openFile func(string, int, os.FileMode) (*os.File, error)
@@ -87,68 +109,105 @@ type Opts struct {
 
 // Queue is an opened queue. It is safe for concurrent use.
 type Queue struct {
-	o     Opts
-	db    *bbolt.DB
-	seal  age.Recipient
-	keyID string
-	boxes map[string]*box // by recipient; the check-ins under the empty name
+	o       Opts
+	to      age.Recipient
+	keyID   string
+	boxes   map[string]*box // by recipient; the check-ins under the empty name
+	reserve reserve
+	unlock  func()
 
-	mu      sync.Mutex // one writer, and rule 3
-	stats   Stats
-	stopped error
+	ops     chan *op
+	closing chan struct{}
+	close   sync.Once
+	tidying chan struct{} // holds a token when a file may have run empty
+	loops   sync.WaitGroup
+
+	opened    time.Time
+	ranBefore time.Duration
+	rescued   counters // by this Open
+
+	mu        sync.Mutex // what follows is changed by the writer only, under mu
+	files     []*file    // oldest first; the last is written
+	state     state      // of the newest
+	next      uint64     // seq
+	mark      place      // check-ins from there on are live
+	notes     map[string]note
+	oldest    time.Duration
+	stopped   error
+	stoppedAt time.Time
 }
 
 const (
-	fileName      = "queue.db"
-	schema        = "1"
-	defaultMax    = 200_000
-	lockTimeout   = 2 * time.Second
-	maxFile       = 512 << 20 // backstop behind Max; bbolt maps the file, and 32 bits end at 2 GB
-	maxRecordSize = 64 << 10
+	defaultMax   = 200_000
+	defaultBytes = 256 << 20
+	defaultLife  = 14 * 24 * time.Hour
+	longestLife  = 31 * 24 * time.Hour
+	defaultRoom  = 4 << 20
+	maxFile      = 512 << 20 // backstop; bbolt maps the file, and 32 bits end at 2 GB
 )
 
-var (
-	recordsBucket = []byte("records")
-	deadBucket    = []byte("dead")
-	metaBucket    = []byte("meta")
-)
-
-// Open opens the queue in o.Dir, and makes it if there is none.
+// Open opens the queue in o.Dir, and makes it if there is none. Files that a
+// power cut or a bad card has damaged are salvaged, set aside and counted; Open
+// fails only when another sentinel has the queue, when nothing can be written at
+// all, or when o is wrong.
 func Open(o Opts) (*Queue, error) {
-	if o.Max == 0 {
-		o.Max = defaultMax
-	}
-	if err := checkRecipients(o.Recipients); err != nil {
+	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	seal, err := age.ParseX25519Recipient(o.Recipient)
+	to, err := age.ParseX25519Recipient(o.Recipient)
 	if err != nil {
 		return nil, fmt.Errorf("the authority's age key is not usable: %v", err)
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the state folder: %w", err)
 	}
-	path := filepath.Join(o.Dir, fileName)
-	if err := create(path); err != nil {
+	unlock, err := Lock(o.Dir)
+	if err != nil {
 		return nil, err
 	}
-	use := options(false)
-	use.OpenFile = o.openFile
-	db, err := bbolt.Open(path, 0o600, use)
-	if err != nil {
-		return nil, openError(path, err)
-	}
 	sum := sha256.Sum256([]byte(o.Recipient))
-	q := &Queue{o: o, db: db, seal: seal, keyID: hex.EncodeToString(sum[:4]), boxes: map[string]*box{}}
-	if q.stats, err = readStats(db); err == nil {
-		err = q.openOutboxes()
+	q := &Queue{
+		o: o, to: to, keyID: hex.EncodeToString(sum[:4]), unlock: unlock,
+		boxes: map[string]*box{}, notes: map[string]note{}, opened: time.Now(),
+		reserve: reserve{path: filepath.Join(o.Dir, reserveName), size: max(0, o.Reserve)},
+		ops:     make(chan *op, groupRecords), closing: make(chan struct{}), tidying: make(chan struct{}, 1),
 	}
-	if err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
+	for _, name := range append([]string{checkins}, o.Recipients...) {
+		q.boxes[name] = newBox(q, name)
 	}
-	q.stats.Max = o.Max
+	if err := q.openAll(); err != nil {
+		q.closeFiles()
+		unlock()
+		return nil, err
+	}
+	q.loops.Go(q.write)
+	q.loops.Go(q.tidy)
 	return q, nil
+}
+
+func (o *Opts) complete() error {
+	if o.Max == 0 {
+		o.Max = defaultMax
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = defaultBytes
+	}
+	if o.IdentityLife == 0 {
+		o.IdentityLife = defaultLife
+	}
+	if o.Reserve == 0 {
+		o.Reserve = defaultRoom
+	}
+	if o.Now == nil {
+		start, boot := time.Now(), rand.Text()
+		o.Now = func() checkin.Stamp {
+			return checkin.Stamp{Wall: time.Now().UTC(), Boot: time.Since(start), BootID: boot}
+		}
+	}
+	if o.IdentityLife < 24*time.Hour || o.IdentityLife > longestLife {
+		return fmt.Errorf("identities are kept for one day to 31, not %v", o.IdentityLife)
+	}
+	return checkRecipients(o.Recipients)
 }
 
 // CheckRecipient reports whether key is an age public key that Open takes.
@@ -157,106 +216,212 @@ func CheckRecipient(key string) error {
 	return err
 }
 
-// Close gives the file back. Nothing may be called afterwards.
-func (q *Queue) Close() error { return q.db.Close() }
+// Close ends the writer, takes note that the files were closed in order, and
+// gives them back. Nothing may be called afterwards.
+func (q *Queue) Close() error {
+	var err error
+	q.close.Do(func() {
+		if q.Err() == nil {
+			err = q.do(context.Background(), &op{frees: true, apply: func(t *turn) error {
+				t.last = true
+				return nil
+			}})
+		}
+		close(q.closing)
+		q.loops.Wait()
+		err = errors.Join(err, q.closeFiles())
+		if err == nil && q.stopped == nil {
+			err = q.noteClean()
+		}
+		q.unlock()
+	})
+	return err
+}
 
-// Err tells why nothing can be written any more; nil while all is well.
+// Err tells why no visit can be recorded; nil while all is well.
 func (q *Queue) Err() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.stopped
-}
-
-//
-
-// update runs one synced transaction under rule 3. The caller holds q.mu.
-func (q *Queue) update(f func(*bbolt.Tx) error) error {
 	if q.stopped != nil {
 		return q.stopped
 	}
-	var inside error
-	err := q.db.Update(func(tx *bbolt.Tx) error {
-		inside = f(tx)
-		return inside
-	})
-	switch {
-	case err == nil:
-		return nil
-	case inside != nil:
-		return inside // rolled back before anything was written
-	}
-	q.stopped = fmt.Errorf("%w: %v", ErrStopped, err)
-	return q.stopped
-}
-
-// create makes the file by rule 2, if it is not there. What an earlier attempt
-// left behind is thrown away: it was never named.
-func create(path string) error {
-	if _, err := os.Stat(path); err == nil || !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	temp := path + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("making the queue: %w", err)
-	}
-	db, err := bbolt.Open(temp, 0o600, options(false))
-	if err != nil {
-		return openError(temp, err)
-	}
-	err = db.Update(initialise)
-	if err == nil {
-		err = db.Sync()
-	}
-	if cerr := db.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
-		return fmt.Errorf("making the queue: %w", err)
+	if q.reserve.used() {
+		return fmt.Errorf("%w: the disk is; free some room on it", ErrFull)
 	}
 	return nil
 }
 
-func initialise(tx *bbolt.Tx) error {
-	for _, name := range [][]byte{recordsBucket, deadBucket, metaBucket} {
-		if _, err := tx.CreateBucket(name); err != nil {
-			return err
-		}
-	}
-	s := Stats{Epoch: rand.Text()[:16], Stored: map[string]int{}}
-	if err := tx.Bucket(metaBucket).Put([]byte("schema"), []byte(schema)); err != nil {
-		return err
-	}
-	return s.write(tx)
-}
+//
 
-// syncDir makes a rename in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// openAll opens every generation, oldest first, and begins a new one where the
+// newest cannot be gone on with.
+func (q *Queue) openAll() error {
+	list, err := q.prepare()
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	return d.Sync()
-}
-
-func options(readOnly bool) *bbolt.Options {
-	return &bbolt.Options{
-		Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true,
-		ReadOnly: readOnly, MaxSize: maxFile,
+	n := uint64(1)
+	if len(list) > 0 {
+		n = list[len(list)-1] + 1
 	}
-}
-
-func openError(path string, err error) error {
-	if errors.Is(err, berrors.ErrTimeout) {
-		return fmt.Errorf("opening %s: %w; stop it first, or give this one a state folder of its own", path, ErrLocked)
+	adopted, err := q.adopt(n)
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("opening %s: %w", path, err)
+	if adopted {
+		list = append(list, n)
+	}
+	clean := q.wasClean()
+	if err := q.forgetClean(); err != nil {
+		return err
+	}
+	goOn := len(list) > 0 && !adopted
+	for i, n := range list {
+		salvaged, err := q.openOne(n, clean, i < len(list)-1)
+		if err != nil {
+			return err
+		}
+		goOn = goOn && !salvaged
+	}
+	q.learnGone()
+	q.reserve.find()
+	if goOn {
+		q.next = q.state.Reserved + 1
+	} else if err := q.begin(list); err != nil {
+		return err
+	}
+	q.ranBefore = q.state.Ran
+	_ = q.reserve.refill() // while it is missing nothing new is taken in, and Err says so
+	q.allHasWaited()
+	q.age()
+	return nil
 }
 
-func key(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
+// prepare clears away what was never finished, and lists the files.
+func (q *Queue) prepare() ([]uint64, error) {
+	entries, err := os.ReadDir(q.o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the queue: %w", err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if strings.HasPrefix(name, prefix) && (strings.HasSuffix(name, ".new") || strings.HasSuffix(name, ".salvage")) {
+			if err := remove(filepath.Join(q.o.Dir, name)); err != nil {
+				return nil, fmt.Errorf("opening the queue: %w", err)
+			}
+		}
+	}
+	list, err := generations(q.o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the queue: %w", err)
+	}
+	return list, nil
+}
+
+// openOne opens generation n, salvaging it where that must be.
+func (q *Queue) openOne(n uint64, clean, readOnly bool) (salvaged bool, err error) {
+	path := filepath.Join(q.o.Dir, fileName(n))
+	var damage error
+	if !clean {
+		damage = q.check(path)
+	}
+	for damage == nil || !salvaged {
+		if damage != nil {
+			if err := q.salvage(n, damage); err != nil {
+				return true, err
+			}
+			salvaged, damage = true, nil
+		}
+		f, s, err := q.openFile(n, readOnly)
+		if err == nil {
+			q.files = append(q.files, f)
+			counters := q.state.Counters
+			q.state = *s
+			if salvaged {
+				q.state.Counters = counters // those of before are the last that are known
+			}
+			return salvaged, nil
+		}
+		if errors.Is(err, errSchema) {
+			return salvaged, err
+		}
+		damage = err
+	}
+	return true, damage
+}
+
+// begin begins a new store of identities: where there is none, and where the
+// newest file was damaged, so that it is not known which seqs were given.
+func (q *Queue) begin(list []uint64) error {
+	n := uint64(1)
+	if len(list) > 0 {
+		n = list[len(list)-1] + 1
+	}
+	s := state{Epoch: rand.Text()[:16], Reserved: seqBlock, Born: q.o.Now(), Ran: q.state.Ran, Counters: q.state.Counters}
+	s.BornRan = s.Ran
+	s.Counters.Damaged += q.rescued.Damaged
+	s.Counters.Salvaged += q.rescued.Salvaged
+	if err := q.makeFile(n, &s); err != nil {
+		if !full(err) {
+			return err
+		}
+		q.reserve.use()
+		if err := q.makeFile(n, &s); err != nil {
+			return err
+		}
+	}
+	f, _, err := q.openFile(n, false)
+	if err != nil {
+		return err
+	}
+	q.files, q.state, q.next = append(q.files, f), s, 1
+	return nil
+}
+
+// closeFiles gives the files back.
+func (q *Queue) closeFiles() error {
+	var errs []error
+	for _, f := range q.files {
+		if f.db != nil {
+			errs = append(errs, f.db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// cleanName is a file that lists the generations as an orderly Close has left
+// them. Without it they are looked at before they are opened.
+const cleanName = "queue.clean"
+
+func (q *Queue) cleanList() []byte {
+	list, _ := generations(q.o.Dir)
+	var b strings.Builder
+	for _, n := range list {
+		if fi, err := os.Stat(filepath.Join(q.o.Dir, fileName(n))); err == nil {
+			fmt.Fprintf(&b, "%d %d\n", n, fi.Size())
+		}
+	}
+	return []byte(b.String())
+}
+
+func (q *Queue) noteClean() error {
+	return renameio.WriteFile(filepath.Join(q.o.Dir, cleanName), q.cleanList(), 0o600)
+}
+
+func (q *Queue) wasClean() bool {
+	was, err := os.ReadFile(filepath.Join(q.o.Dir, cleanName))
+	return err == nil && bytes.Equal(was, q.cleanList())
+}
+
+// forgetClean is done before the first file is opened: if that ends the
+// process, the next one is careful.
+func (q *Queue) forgetClean() error {
+	err := os.Remove(filepath.Join(q.o.Dir, cleanName))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("opening the queue: %w", err)
+	}
+	return syncDir(q.o.Dir)
+}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,12 +60,15 @@ func put(t testing.TB, q *queue.Queue, uuid string) checkin.ID {
 // are over, and returns what was sent.
 func deliver(t *testing.T, q *queue.Queue, rounds int, take queue.Sender) [][]checkin.Record {
 	t.Helper()
+	var mu sync.Mutex // two lanes
 	var sent [][]checkin.Record
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	err := q.Drain(ctx, func(ctx context.Context, batch []checkin.Record) ([]checkin.Ack, error) {
+	err := q.Drain(ctx, func(ctx context.Context, _ checkin.Traffic, batch []checkin.Record) ([]checkin.Ack, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		sent = append(sent, batch)
-		acks, err := take(ctx, batch)
+		acks, err := take(ctx, checkin.Live, batch)
 		if len(sent) >= rounds {
 			time.AfterFunc(time.Millisecond, cancel)
 		}
@@ -76,7 +80,7 @@ func deliver(t *testing.T, q *queue.Queue, rounds int, take queue.Sender) [][]ch
 	return sent
 }
 
-func storeAll(_ context.Context, batch []checkin.Record) ([]checkin.Ack, error) {
+func storeAll(_ context.Context, _ checkin.Traffic, batch []checkin.Record) ([]checkin.Ack, error) {
 	var acks []checkin.Ack
 	for _, r := range batch {
 		acks = append(acks, checkin.Ack{ID: r.Event.ID, Status: checkin.Stored})
@@ -139,7 +143,7 @@ func TestWhoCameIsReadableByTheAuthorityOnly(t *testing.T) {
 	if err := q.Close(); err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.ReadFile(filepath.Join(dir, "queue.db"))
+	file, err := os.ReadFile(filepath.Join(dir, "q-000001.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,16 +174,11 @@ func TestOpenRefuses(t *testing.T) {
 			q := open(t, dir, key)
 			t.Cleanup(func() { _ = q.Close() })
 		}, "another sentinel runs"},
-		{"a file that is no queue", func(t *testing.T, dir string) {
-			if err := os.WriteFile(filepath.Join(dir, "queue.db"), []byte(strings.Repeat("rubbish ", 4096)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}, "invalid database"},
 		{"a folder in the file's place", func(t *testing.T, dir string) {
-			if err := os.Mkdir(filepath.Join(dir, "queue.db"), 0o700); err != nil {
+			if err := os.Mkdir(filepath.Join(dir, "q-000001.db"), 0o700); err != nil {
 				t.Fatal(err)
 			}
-		}, "is a directory"},
+		}, "setting"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -194,13 +193,13 @@ func TestOpenRefuses(t *testing.T) {
 
 func TestAHalfMadeFileIsMadeAgain(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "queue.db.new"), []byte("cut short"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "q-000001.db.new"), []byte("cut short"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	q := open(t, dir, authority(t))
 	defer q.Close()
 	put(t, q, "a")
-	if _, err := os.Stat(filepath.Join(dir, "queue.db.new")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, "q-000001.db.new")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the half-made file is still there: %v", err)
 	}
 }
@@ -220,24 +219,77 @@ func TestAFullQueueRefusesTheNewest(t *testing.T) {
 	put(t, q, "c") // there is room again
 }
 
-func TestNothingIsWrittenAfterAFailedCommit(t *testing.T) {
-	o, breakDisk := queue.Breakable(queue.Opts{Dir: t.TempDir(), Device: "k", Recipient: authority(t).Recipient().String()})
+// TestAFailedCommitSealsTheFile: the next record goes into a new one, at once,
+// and nothing is lost of the old.
+func TestAFailedCommitSealsTheFile(t *testing.T) {
+	var disk queue.Disk
+	dir, key := t.TempDir(), authority(t)
+	o := disk.On(queue.Opts{Dir: dir, Device: "k", Recipient: key.Recipient().String()})
 	q, err := queue.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	put(t, q, "a")
-	breakDisk()
-	_, err = q.Put(context.Background(), visit("b"), nil)
-	if !errors.Is(err, queue.ErrStopped) || q.Err() == nil {
-		t.Fatalf("Put on a broken disk = %v, Err %v, want ErrStopped", err, q.Err())
+	before := read(t, filepath.Join(dir, "q-000001.db"))
+	disk.BreakFiles()
+	put(t, q, "b")
+	if s := q.Stats(); s.Files != 2 || s.Depth != 2 || q.Err() != nil {
+		t.Errorf("stats = %+v, %v, want two records in two files", s, q.Err())
 	}
-	if _, again := q.Put(context.Background(), visit("c"), nil); !errors.Is(again, queue.ErrStopped) {
-		t.Errorf("the next Put = %v, want ErrStopped", again)
+	if !bytes.Equal(before, read(t, filepath.Join(dir, "q-000001.db"))) {
+		t.Error("the file was written after its commit had failed")
 	}
-	if s := q.Stats(); s.Stored["visit"] != 1 || s.Depth != 1 {
-		t.Errorf("stats = %+v, want the one record that was acknowledged", s)
+	_ = q.Close()
+	q = open(t, dir, key)
+	defer q.Close()
+	var got []string
+	deliver(t, q, 2, func(ctx context.Context, _ checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
+		for _, r := range b {
+			got = append(got, r.Event.UUID)
+		}
+		return storeAll(ctx, checkin.Backlog, b)
+	})
+	if !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("delivered %v, want both, oldest first", got)
 	}
+}
+
+// TestADiskThatComesBack: while nothing can be written Put says so; afterwards
+// it goes on without a restart.
+func TestADiskThatComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var disk queue.Disk
+		q, err := queue.Open(disk.On(queue.Opts{Dir: t.TempDir(), Device: "k", Recipient: authority(t).Recipient().String()}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+		first := put(t, q, "a")
+		disk.Break()
+		for range 2 {
+			if _, err := q.Put(context.Background(), visit("b"), nil); !errors.Is(err, queue.ErrStopped) || q.Err() == nil {
+				t.Fatalf("Put on a broken disk = %v, Err %v, want ErrStopped", err, q.Err())
+			}
+		}
+		if s := q.Stats(); s.Stored["visit"] != 1 || s.Depth != 1 {
+			t.Errorf("stats = %+v, want the one record that was acknowledged", s)
+		}
+		disk.Mend()
+		time.Sleep(2 * time.Second)
+		id := put(t, q, "c")
+		if id.Epoch != first.Epoch || id.Seq < 3 || q.Err() != nil {
+			t.Errorf("the next identity is %v, %v; want one that the failed commit has not used", id, q.Err())
+		}
+	})
+}
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 // refusal is what a sender says of a whole batch.
@@ -261,7 +313,7 @@ func TestAPoisonRecordIsFoundAndDoesNotStopTheNext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
 		go func() {
-			_ = q.Drain(ctx, func(ctx context.Context, batch []checkin.Record) ([]checkin.Ack, error) {
+			_ = q.Drain(ctx, func(ctx context.Context, _ checkin.Traffic, batch []checkin.Record) ([]checkin.Ack, error) {
 				for _, r := range batch {
 					if r.Event.UUID == "poison" {
 						return nil, refusal{permanent: true}
@@ -270,14 +322,15 @@ func TestAPoisonRecordIsFoundAndDoesNotStopTheNext(t *testing.T) {
 				for _, r := range batch {
 					held = append(held, r.Event.UUID)
 				}
-				return storeAll(ctx, batch)
+				return storeAll(ctx, checkin.Live, batch)
 			})
 		}()
 		time.Sleep(time.Minute)
 		cancel()
 		synctest.Wait()
+		slices.Sort(held)
 		if !slices.Equal(held, []string{"a", "b", "c", "d"}) {
-			t.Errorf("delivered %v, want all but the poison, in order", held)
+			t.Errorf("delivered %v, want all but the poison, once", held)
 		}
 		if s := q.Stats(); s.Depth != 0 || s.Dead != 1 || s.Delivered != 4 {
 			t.Errorf("stats = %+v, want 4 delivered and 1 dead", s)
@@ -291,26 +344,26 @@ func TestAnswersThatDoNotHold(t *testing.T) {
 		take queue.Sender
 		want queue.Stats
 	}{
-		{"a rejected record is kept among the dead", func(_ context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+		{"a rejected record is kept among the dead", func(_ context.Context, _ checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
 			return []checkin.Ack{{ID: b[0].Event.ID, Status: checkin.Rejected, Reason: "no venue"}}, nil
 		}, queue.Stats{Dead: 1}},
-		{"a duplicate is held", func(_ context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+		{"a duplicate is held", func(_ context.Context, _ checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
 			return []checkin.Ack{{ID: b[0].Event.ID, Status: checkin.Duplicate}}, nil
 		}, queue.Stats{Delivered: 1}},
-		{"an answer for another record holds nothing", func(_ context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+		{"an answer for another record holds nothing", func(_ context.Context, _ checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
 			other := b[0].Event.ID
 			other.Epoch = "another"
 			return []checkin.Ack{{ID: other, Status: checkin.Stored}}, nil
 		}, queue.Stats{Depth: 1}},
-		{"an unknown status holds nothing", func(_ context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+		{"an unknown status holds nothing", func(_ context.Context, _ checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
 			return []checkin.Ack{{ID: b[0].Event.ID, Status: "maybe"}}, nil
 		}, queue.Stats{Depth: 1}},
-		{"two answers for one record count once", func(_ context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+		{"two answers for one record count once", func(_ context.Context, _ checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
 			a := checkin.Ack{ID: b[0].Event.ID, Status: checkin.Stored}
 			return []checkin.Ack{a, a}, nil
 		}, queue.Stats{Delivered: 1}},
-		{"silence holds nothing", func(context.Context, []checkin.Record) ([]checkin.Ack, error) { return nil, nil }, queue.Stats{Depth: 1}},
-		{"an error holds nothing", func(context.Context, []checkin.Record) ([]checkin.Ack, error) { return nil, io.EOF }, queue.Stats{Depth: 1}},
+		{"silence holds nothing", func(context.Context, checkin.Traffic, []checkin.Record) ([]checkin.Ack, error) { return nil, nil }, queue.Stats{Depth: 1}},
+		{"an error holds nothing", func(context.Context, checkin.Traffic, []checkin.Record) ([]checkin.Ack, error) { return nil, io.EOF }, queue.Stats{Depth: 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -332,7 +385,7 @@ func TestALostReplyIsSentAgain(t *testing.T) {
 		defer q.Close()
 		put(t, q, "a")
 		tries := 0
-		sent := deliver(t, q, 3, func(ctx context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+		sent := deliver(t, q, 3, func(ctx context.Context, _ checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
 			if tries++; tries < 3 {
 				return nil, io.ErrUnexpectedEOF // stored there, and the reply is lost
 			}
@@ -353,7 +406,7 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 		defer q.Close()
 		put(t, q, "a")
 		var at []time.Time
-		deliver(t, q, 2, func(ctx context.Context, b []checkin.Record) ([]checkin.Ack, error) {
+		deliver(t, q, 2, func(ctx context.Context, _ checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
 			at = append(at, time.Now())
 			return nil, refusal{after: 30 * time.Second}
 		})

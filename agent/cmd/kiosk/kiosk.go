@@ -230,11 +230,7 @@ func (k *Kiosk) opts(c *configs.Config, p *checkin.Policy) agent.Opts {
 			Release: time.Duration(c.Gate.Release), Settle: time.Duration(c.Gate.Settle),
 		},
 		Verifier: ladder, Queue: k.queue, Screen: k.page, Clock: k.env.Clock, Log: k.env.Log,
-		Drain: func(ctx context.Context) error {
-			return k.queue.Drain(ctx, func(ctx context.Context, r []checkin.Record) ([]checkin.Ack, error) {
-				return k.client.Deliver(ctx, checkin.Backlog, r)
-			})
-		},
+		Drain:     func(ctx context.Context) error { return k.queue.Drain(ctx, k.client.Deliver) },
 		Reports:   k.reportLoops(),
 		Heartbeat: k.heartbeat,
 	}

@@ -32,7 +32,7 @@ func reporters(c *configs.Config, env Env) (map[string]*backend.Client, error) {
 func (k *Kiosk) reportLoops() map[string]func(context.Context) error {
 	loops := map[string]func(context.Context) error{}
 	for recipient, client := range k.reports {
-		send := func(ctx context.Context, records []checkin.Record) ([]checkin.Ack, error) {
+		send := func(ctx context.Context, _ checkin.Traffic, records []checkin.Record) ([]checkin.Ack, error) {
 			return client.Report(ctx, recipient, records)
 		}
 		loops[recipient] = func(ctx context.Context) error { return k.queue.DrainReports(ctx, recipient, send) }

@@ -1,0 +1,382 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/digital-sentinel/sentinel/agent/checkin"
+)
+
+// When a generation ends. A drained bbolt file rewrites its long list of free
+// pages at every commit (1M records: 594 KB), and never shrinks; and what was
+// deleted is readable in its free pages until it is removed.
+const (
+	tidyEvery = time.Minute
+	keptEvery = time.Hour // at which Ran is written though nothing else is
+	longest   = 24 * time.Hour
+	largest   = 64 << 20
+	scarred   = 8 << 20 // when it is empty
+	moveAtOne = 200
+)
+
+// tidy ends generations, removes empty ones and expired identities, and looks
+// how old the oldest record is. It ends with the queue.
+func (q *Queue) tidy() {
+	t := time.NewTicker(tidyEvery)
+	defer t.Stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	kept := time.Now()
+	for {
+		select {
+		case <-q.closing:
+			return
+		case <-t.C:
+			q.expire(ctx)
+			if time.Since(kept) > keptEvery || q.reserve.used() || q.Err() != nil {
+				kept = time.Now()
+				_ = q.do(ctx, &op{frees: true, apply: func(*turn) error { return nil }})
+			}
+		case <-q.tidying:
+		}
+		q.rotate(ctx)
+		q.clear(ctx)
+		q.age()
+	}
+}
+
+// Errors of the janitor's own ops are those of the disk: the next Put or
+// delivery meets them, and Err and Stats tell. It tries again in a minute.
+
+// rotate ends the newest file when it is large, old, or empty and scarred.
+func (q *Queue) rotate(ctx context.Context) {
+	q.mu.Lock()
+	f := q.newest()
+	old := q.ran()-f.ran >= longest
+	empty, touched := f.empty(), f.touched
+	q.mu.Unlock()
+	fi, err := os.Stat(f.path)
+	if err != nil {
+		return
+	}
+	if old && touched || fi.Size() > largest || empty && fi.Size() > scarred {
+		_ = q.do(ctx, &op{frees: true, outside: func() error { return q.seal(nil) }})
+	}
+}
+
+// clear removes the oldest files while nothing waits in them. Their dead, and
+// what waits for recipients that are configured no more, goes to the newest.
+func (q *Queue) clear(ctx context.Context) {
+	for {
+		f := q.leaving()
+		if f == nil {
+			return
+		}
+		for _, s := range q.leftovers(f) {
+			if q.move(ctx, f, s) != nil {
+				return
+			}
+		}
+		if q.do(ctx, &op{frees: true, outside: func() error { return q.drop(f) }}) != nil {
+			return
+		}
+		_ = q.do(ctx, &op{frees: true, apply: func(t *turn) error { return t.forget(f.n) }})
+	}
+}
+
+// leaving is the oldest file, if nothing waits in it for anybody who is
+// configured.
+func (q *Queue) leaving() *file {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	f := q.files[0]
+	if len(q.files) == 1 || f.db == nil {
+		return nil
+	}
+	for s, n := range f.count {
+		if _, current := q.boxes[s.box]; current && !s.dead && n > 0 {
+			return nil
+		}
+	}
+	return f
+}
+
+func (q *Queue) leftovers(f *file) (list []shelf) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for s, n := range f.count {
+		if n > 0 {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// move carries a shelf of f over to the newest file.
+func (q *Queue) move(ctx context.Context, f *file, s shelf) error {
+	for {
+		q.mu.Lock()
+		list := f.first(s, 0, math.MaxUint64, moveAtOne)
+		q.mu.Unlock()
+		if len(list) == 0 {
+			return nil
+		}
+		err := q.do(ctx, &op{frees: true, apply: func(t *turn) error {
+			for _, r := range list {
+				if err := t.append(s, r.value); err != nil {
+					return err
+				}
+				if err := t.take(s, r.at, len(r.value)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// drop removes the oldest file, and what was set aside when it was salvaged. The
+// caller is the writer.
+func (q *Queue) drop(f *file) error {
+	if q.files[0] != f || len(q.files) == 1 || !f.bare() {
+		return nil
+	}
+	q.mu.Lock()
+	q.files = slices.Delete(q.files, 0, 1)
+	q.mu.Unlock()
+	if err := f.db.Close(); err != nil {
+		return err
+	}
+	for _, path := range []string{f.path, f.path + asideSuffix} {
+		if err := remove(path); err != nil {
+			return err
+		}
+	}
+	return syncDir(q.o.Dir)
+}
+
+// forget removes what is written down about file n, which is no more.
+func (t *turn) forget(n uint64) error {
+	for _, name := range [][]byte{goneBucket, goneDeadBucket} {
+		if top := t.tx.Bucket(name); top != nil && top.Bucket(key(n)) != nil {
+			if err := top.DeleteBucket(key(n)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// learnGone reads from every file what has left the others.
+func (q *Queue) learnGone() {
+	for _, f := range q.files {
+		_ = f.view(func(tx *bbolt.Tx) error {
+			for _, dead := range []bool{false, true} {
+				top := tx.Bucket(shelf{dead: dead}.goneBucket())
+				if top == nil {
+					continue
+				}
+				_ = top.ForEachBucket(func(n []byte) error {
+					if of := q.generation(number(n)); of != nil {
+						of.learn(top.Bucket(n), dead)
+					}
+					return nil
+				})
+			}
+			return nil
+		})
+	}
+}
+
+func (f *file) learn(boxes *bbolt.Bucket, dead bool) {
+	_ = boxes.ForEachBucket(func(name []byte) error {
+		s := shelf{box: strings.TrimPrefix(string(name), "="), dead: dead}
+		size := int(f.bytes) / max(1, f.count[s]) // on the average
+		return boxes.Bucket(name).ForEach(func(k, _ []byte) error {
+			f.mark(s, number(k), size)
+			return nil
+		})
+	})
+}
+
+// expire removes identities that nobody has taken in time. The event goes over
+// to the newest file without them, so that the file can be removed.
+func (q *Queue) expire(ctx context.Context) {
+	now := q.o.Now()
+	if q.overdue(q.newest(), now) {
+		_ = q.do(ctx, &op{frees: true, outside: func() error { return q.seal(nil) }})
+	}
+	q.mu.Lock()
+	files := slices.Clone(q.files[:len(q.files)-1])
+	q.mu.Unlock()
+	for _, f := range files {
+		if !f.personal() {
+			continue
+		}
+		for _, s := range q.leftovers(f) {
+			for q.expireSome(ctx, f, s, now) {
+			}
+		}
+	}
+}
+
+// personal reports whether there are identities in f, also of records that have
+// left: then it is to be removed when their time has come.
+func (f *file) personal() bool {
+	if f.db == nil || f.looked {
+		return f.db != nil && f.names
+	}
+	f.looked = true
+	_ = f.view(func(tx *bbolt.Tx) error {
+		for _, dead := range []bool{false, true} {
+			if top := tx.Bucket(shelf{dead: dead}.bucket()); top != nil {
+				f.names = f.names || hasIdentities(top, dead)
+			}
+		}
+		return nil
+	})
+	return f.names
+}
+
+func hasIdentities(top *bbolt.Bucket, dead bool) bool {
+	names := false
+	_ = top.ForEachBucket(func(name []byte) error {
+		return top.Bucket(name).ForEach(func(_, v []byte) error {
+			of := found{shelf{dead: dead}, v}
+			if r := of.record(); r != nil && len(r.Identity) > 0 {
+				names = true
+				return errFound
+			}
+			return nil
+		})
+	})
+	return names
+}
+
+var errFound = errors.New("found")
+
+// overdue reports whether the first check-in of f has an identity that is too
+// old.
+func (q *Queue) overdue(f *file, now checkin.Stamp) bool {
+	list, _ := q.expired(f, shelf{box: checkins}, now, 1)
+	return len(list) > 0 && f.personal()
+}
+
+// expired lists the first records of a shelf whose identities are too old.
+func (q *Queue) expired(f *file, s shelf, now checkin.Stamp, limit int) (list []found, at []raw) {
+	q.mu.Lock()
+	first := f.first(s, 0, math.MaxUint64, limit)
+	sealed := q.after(f)
+	q.mu.Unlock()
+	for _, r := range first {
+		of := found{s, r.value}
+		record := of.record()
+		if record == nil || q.ageOf(record.Event.At, sealed, now) < q.o.IdentityLife {
+			break
+		}
+		list, at = append(list, of), append(at, r)
+	}
+	return list, at
+}
+
+// expireSome handles the first records of a shelf, and reports whether there
+// may be more.
+func (q *Queue) expireSome(ctx context.Context, f *file, s shelf, now checkin.Stamp) bool {
+	list, at := q.expired(f, s, now, moveAtOne)
+	if len(list) == 0 {
+		return false
+	}
+	_, current := q.boxes[s.box]
+	return q.do(ctx, &op{frees: true, apply: func(t *turn) error {
+		for i := range list {
+			bare, had := list[i].withoutIdentity()
+			if had && s.box == checkins {
+				t.state.Counters.Expired++
+			}
+			if current || s.dead { // nobody will ever ask for a former recipient's
+				if err := t.append(s, bare); err != nil {
+					return err
+				}
+			}
+			if err := t.take(s, at[i].at, len(at[i].value)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}) == nil
+}
+
+// withoutIdentity is f's value without who it was, and whether that was in it.
+func (f *found) withoutIdentity() (value []byte, had bool) {
+	r := f.record()
+	if r == nil || len(r.Identity) == 0 {
+		return f.value, false
+	}
+	r.Identity, r.KeyID, r.IdentityExpired = nil, "", true
+	value, err := encode(f.shelf.box, r)
+	if err != nil {
+		return f.value, false
+	}
+	if f.shelf.dead {
+		return tombstone(string(f.value[:strings.IndexByte(string(f.value), 0)]), value), true
+	}
+	return value, true
+}
+
+// ageOf is how long ago a record was surely made: by its own stamp, and by when
+// the next file was begun. sealed is that file; nil: there is none.
+func (q *Queue) ageOf(at checkin.Stamp, sealed *file, now checkin.Stamp) time.Duration {
+	age := between(at, now)
+	if sealed != nil {
+		age = max(age, between(sealed.born, now), q.ran()-sealed.ran)
+	}
+	return age
+}
+
+// between is the time from one stamp to another, as far as it is known: within
+// a boot, or by two clocks that are trusted.
+func between(from, to checkin.Stamp) time.Duration {
+	switch {
+	case from.BootID == to.BootID && from.BootID != "":
+		return to.Boot - from.Boot
+	case from.Trusted && to.Trusted:
+		return to.Wall.Sub(from.Wall)
+	}
+	return 0
+}
+
+// after is the file that was begun when f ended. The caller holds q.mu.
+func (q *Queue) after(f *file) *file {
+	if i := slices.Index(q.files, f); i >= 0 && i+1 < len(q.files) {
+		return q.files[i+1]
+	}
+	return nil
+}
+
+// age looks how old the oldest check-in is.
+func (q *Queue) age() {
+	now := q.o.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.oldest = 0
+	for _, f := range q.files {
+		list := f.first(shelf{box: checkins}, 0, math.MaxUint64, 1)
+		if len(list) == 0 {
+			continue
+		}
+		if _, r, err := decode(list[0].value); err == nil {
+			q.oldest = max(0, q.ageOf(r.Event.At, q.after(f), now))
+		}
+		return
+	}
+}
