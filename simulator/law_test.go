@@ -48,6 +48,7 @@ var law = map[string][]string{
 	"agent/credential":           {"agent/checkin", "agent/signed"},
 	"agent/verify":               {"agent/checkin", "agent/statuslist", "agent/trust", "agent/trust/feed"},
 	"agent/queue":                {"agent/checkin"},
+	"agent/eventlog":             {"agent/checkin"},
 	"agent/screen":               {"agent/checkin", "agent/catalogue"},
 	"agent/backend":              {"agent/checkin", "agent/signed", "agent/backend/api", "agent/clock"},
 	"agent":                      {"hal", "agent/*"},
