@@ -45,6 +45,7 @@ type Queue interface {
 	// PutAll returns once the records are on the disk: all of them, or none.
 	PutAll(ctx context.Context, entries ...queue.Entry) ([]checkin.ID, error)
 	Stats() queue.Stats
+	Requeue(ctx context.Context) (int, error)
 	// Err tells why nothing can be written any more; nil while all is well.
 	Err() error
 }
@@ -187,6 +188,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.o.Heartbeat != nil {
 		loops.Go(func() { a.heartbeat(ctx) })
 	}
+	loops.Go(func() { a.watchQueue(ctx) })
 	loops.Go(func() { a.lane.run(ctx) })
 	loops.Wait()
 	a.gate.wait()

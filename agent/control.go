@@ -19,6 +19,8 @@ import (
 //	POST /v1/halt          gate to rest, lane closed until a restart
 //	POST /v1/fire/reset    a person says that the fire is over
 //	POST /v1/cache/refresh fetches the signed cache now
+//	POST /v1/queue/requeue lets the dead of the queue wait again; answers
+//	                       {"records": N}
 //	POST /v1/guard         a guard's Word; answers WordAnswer
 //	POST /v1/car           a Vehicle arrives or leaves; answers {"group": "…"}
 //
@@ -41,6 +43,14 @@ func (a *Agent) Control() http.Handler {
 			return
 		}
 		answer(w, a.o.RefreshNow(r.Context()))
+	})
+	mux.HandleFunc("POST /v1/queue/requeue", func(w http.ResponseWriter, r *http.Request) {
+		n, err := a.o.Queue.Requeue(r.Context())
+		if err != nil {
+			answer(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, map[string]int{"records": n})
 	})
 	mux.HandleFunc("POST /v1/guard", func(w http.ResponseWriter, r *http.Request) {
 		said(w, r, a.Guard)

@@ -313,3 +313,16 @@ func anys(list []string) []any {
 	}
 	return out
 }
+
+// UnmarshalYAML reads a size such as "256MB" ; MB is 1,048,576 bytes.
+func (s *Size) UnmarshalYAML(n *yaml.Node) error {
+	for unit, of := range map[string]int64{"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30} {
+		digits, ok := strings.CutSuffix(n.Value, unit)
+		v, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 32)
+		if ok && err == nil && v > 0 {
+			*s = Size(v * of)
+			return nil
+		}
+	}
+	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %q is no size; write it with its unit, like 64MB or 1GB", n.Line, n.Value)}}
+}

@@ -5,6 +5,7 @@
 package configs
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -172,6 +173,13 @@ type Records struct {
 	// Max is how many undelivered records are kept; then nobody is let in
 	// without a person. Default 200000.
 	Max int `yaml:"max"`
+	// MaxBytes is how large they may be together, 1MB to 2GB; a visit with its
+	// sealed identity is about 1.3 kB. Default 256MB.
+	MaxBytes Size `yaml:"max_bytes"`
+	// IdentityLife is how long an identity that nobody takes is kept, 24h to 744h
+	// (31 days); then it is removed and counted, and its event stays. Default 336h
+	// (14 days).
+	IdentityLife Duration `yaml:"identity_life"`
 }
 
 // Report is one recipient of refusals.
@@ -298,6 +306,12 @@ type Device struct {
 	// leaves the module's own.
 	Volume int `yaml:"volume"`
 }
+
+// Size is a number of bytes, as in 256MB.
+type Size int64
+
+// String writes s as it is read.
+func (s Size) String() string { return fmt.Sprintf("%dMB", int64(s)>>20) }
 
 // Duration is a time.Duration that is written with its unit: 500ms, 3s, 48h.
 type Duration time.Duration

@@ -42,6 +42,8 @@ func (c *Config) defaults() {
 	set(&c.Venue.Appeal, "随申办“我要申诉”")
 	set(&c.Venue.AppealEn, "“我要申诉” in the 随申办 app")
 	set(&c.Records.Max, 200_000)
+	set(&c.Records.MaxBytes, Size(256<<20))
+	set(&c.Records.IdentityLife, Duration(14*24*time.Hour))
 	set(&c.Gate.Release, Duration(3*time.Second))
 	set(&c.Gate.Settle, Duration(400*time.Millisecond))
 	set(&c.Timing.Window, Duration(4*time.Second))
@@ -139,9 +141,7 @@ func (k *checker) validate(c *Config) {
 		k.wrong("control", "the path of a socket is at most 100 bytes long, or the kernel refuses it")
 	}
 	k.screen(c.Screen.Listen)
-	if c.Records.Max < 100 || c.Records.Max > 5_000_000 {
-		k.wrong("records.max", "must be 100 to 5000000")
-	}
+	k.records(&c.Records)
 	if c.Clock != "" && (!c.Bench || !strings.HasPrefix(c.Clock, "unix:")) {
 		k.wrong("clock", `a clock that a bench moves is "unix:PATH" and needs bench: true; leave it out in service`)
 	}
@@ -151,6 +151,18 @@ func (k *checker) validate(c *Config) {
 
 // policy wants the path of a policy file and names the one such a venue begins
 // with, but takes none by itself: who may come in is for the operator to say.
+func (k *checker) records(r *Records) {
+	if r.Max < 100 || r.Max > 5_000_000 {
+		k.wrong("records.max", "must be 100 to 5000000")
+	}
+	if r.MaxBytes < 1<<20 || r.MaxBytes > 2<<30 {
+		k.wrong("records.max_bytes", "must be 1MB to 2GB")
+	}
+	if life := time.Duration(r.IdentityLife); life < 24*time.Hour || life > 31*24*time.Hour {
+		k.wrong("records.identity_life", "must be 24h to 744h: nobody's identity is kept for more than 31 days")
+	}
+}
+
 func (k *checker) policy(c *Config) {
 	if c.Policy != "" {
 		return

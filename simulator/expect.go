@@ -50,7 +50,7 @@ func expect(ctx context.Context, p *player, s *Step) error {
 // Alarms lists the alarms of the language.
 func Alarms() []string {
 	return []string{
-		"fire", "tailgating", "device-gone", "queue-50", "queue-80", "queue-95",
+		"fire", "tailgating", "device-gone", "queue-50", "queue-80", "queue-95", "queue-damaged", "identity-expired",
 		"cache-stale", "cache-tampered", "clock", "moved", "guard-unanswered", "unrecorded", "policy-refused",
 	}
 }

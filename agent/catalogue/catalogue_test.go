@@ -21,7 +21,7 @@ var (
 	}
 	prompts = []string{"wait", "read-again", "try-again"}
 	alarms  = []string{
-		"fire", "tailgating", "device-gone", "queue-50", "queue-80", "queue-95",
+		"fire", "tailgating", "device-gone", "queue-50", "queue-80", "queue-95", "queue-damaged", "identity-expired",
 		"cache-stale", "cache-tampered", "clock", "moved", "guard-unanswered", "unrecorded", "policy-refused",
 	}
 	// private reasons tell about the visitor's health or record.

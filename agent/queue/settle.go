@@ -9,11 +9,9 @@ import (
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 )
 
-// EventLog keeps events, without identities, for longer than their delivery.
-// Append returns once they are on the disk. It may be given an event twice.
-type EventLog interface {
-	Append(events ...checkin.Event) error
-}
+// EventLog keeps events, without identities, for longer than their delivery. It
+// returns once they are on the disk, and may be given an event twice.
+type EventLog func(events ...checkin.Event) error
 
 // burial is a record that is refused for good, and why.
 type burial struct {
@@ -65,7 +63,7 @@ func (q *Queue) keepEvents(box string, held []parcel, dead []burial) error {
 	if len(events) == 0 {
 		return nil
 	}
-	if err := q.o.Log.Append(events...); err != nil {
+	if err := q.o.Log(events...); err != nil {
 		return fmt.Errorf("keeping the events of delivered records: %w", err)
 	}
 	return nil

@@ -29,6 +29,7 @@ import (
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/agent/clock"
 	"github.com/digital-sentinel/sentinel/agent/credential"
+	"github.com/digital-sentinel/sentinel/agent/eventlog"
 	"github.com/digital-sentinel/sentinel/agent/queue"
 	"github.com/digital-sentinel/sentinel/agent/screen"
 	"github.com/digital-sentinel/sentinel/agent/signed"
@@ -45,6 +46,9 @@ type Env struct {
 	Log     *slog.Logger
 	// Dial opens connections to the platform; nil dials the network.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// CheckQueue looks at a file of the queue in a child process, which a damaged
+	// file may end; nil looks from this one.
+	CheckQueue func(path string) error
 }
 
 // Kiosk is a kiosk that has been put together and not started.
@@ -59,6 +63,7 @@ type Kiosk struct {
 	reports map[string]*backend.Client // by recipient
 	cache   *cache                     // nil: there is no signed cache
 	queue   *queue.Queue
+	events  *eventlog.Log
 	page    *screen.Server
 	env     Env
 }
@@ -95,11 +100,7 @@ func New(c *configs.Config, env Env) (*Kiosk, error) {
 	if k.cache, err = newCache(c, env, k.client); err != nil {
 		return nil, err
 	}
-	k.queue, err = queue.Open(queue.Opts{
-		Dir: c.State, Device: c.Device, Recipient: recipient, Max: c.Records.Max,
-		Recipients: c.Recipients(),
-	})
-	if err != nil {
+	if err := k.openRecords(c, recipient); err != nil {
 		return nil, err
 	}
 	k.page = screen.New(screen.Opts{
@@ -112,8 +113,7 @@ func New(c *configs.Config, env Env) (*Kiosk, error) {
 	}
 	k.Agent, err = agent.New(o)
 	if err != nil {
-		_ = k.queue.Close()
-		return nil, err
+		return nil, errors.Join(err, k.closeRecords())
 	}
 	if k.cache != nil {
 		k.cache.policyID = p.ID
@@ -146,7 +146,7 @@ func (k *Kiosk) Run(ctx context.Context) error {
 	for _, client := range k.reports {
 		client.Close()
 	}
-	return errors.Join(err, k.queue.Close())
+	return errors.Join(err, k.closeRecords())
 }
 
 // Recipient reads the authority's public key.
@@ -246,6 +246,9 @@ func (k *Kiosk) opts(c *configs.Config, p *checkin.Policy) agent.Opts {
 // that is not known well.
 func (k *Kiosk) heartbeat(ctx context.Context, s agent.Status) error {
 	err := k.client.Heartbeat(ctx, health(&s))
+	if err == nil {
+		k.queue.Heard()
+	}
 	if i := k.env.Clock.Interval(); err == nil && (!i.Bounded() || i.Hi.Sub(i.Lo) > wide) {
 		return k.client.Time(ctx)
 	}

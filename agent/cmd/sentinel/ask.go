@@ -140,6 +140,24 @@ func (c *command) printStatus(s *agent.Status) {
 
 func (c *command) printQueue(q *queue.Stats) {
 	c.printf("queue: %s waiting, %s delivered, %s refused for good\n", strconv.Itoa(q.Depth), strconv.Itoa(q.Delivered), strconv.Itoa(q.Dead))
+	if q.Depth > 0 {
+		c.printf("  %s %% full: %s of %s records, %s of %s bytes; the oldest has waited %s\n", strconv.Itoa(q.Level),
+			strconv.Itoa(q.Depth), strconv.Itoa(q.Max), strconv.FormatInt(q.Waiting, 10), strconv.FormatInt(q.MaxBytes, 10), q.Oldest.Round(time.Second).String())
+	}
+	for _, note := range []struct {
+		n    int
+		text string
+	}{
+		{q.Expired, "identities were removed because nobody took them in time; their events stay"},
+		{q.Damaged, "files were damaged and set aside; what could be read was saved"},
+	} {
+		if note.n > 0 {
+			c.printf("  %s %s\n", strconv.Itoa(note.n), note.text)
+		}
+	}
+	if q.DiskFull {
+		c.printf("  the disk is full: nothing new is taken; free some room on it\n")
+	}
 	if q.LastError != "" {
 		c.printf("  last: %s; next try %s\n", q.LastError, q.NextTry.Format(time.TimeOnly))
 	}

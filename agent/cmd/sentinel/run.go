@@ -62,6 +62,7 @@ func (c *command) runKiosk(ctx context.Context, config *configs.Config, log *slo
 	}
 	env := kiosk.Env{
 		Version: version, Wires: drivers.HostWires(config.Insecure), Clock: clk, Log: log,
+		CheckQueue: checkQueue,
 	}
 	if config.Bench {
 		log.Warn("this configuration is marked bench: true and is not for service")
