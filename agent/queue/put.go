@@ -40,7 +40,6 @@ func (q *Queue) PutAll(ctx context.Context, entries ...Entry) ([]checkin.ID, err
 	records := make([]checkin.Record, len(entries))
 	for i, e := range entries {
 		records[i].Event = e.Event
-		records[i].Event.ID = checkin.ID{Device: q.o.Device, Epoch: longestEpoch, Seq: 1 << 63}
 		if e.Who != nil {
 			sealed, err := q.encrypt(e.Who)
 			if err != nil {
@@ -48,15 +47,11 @@ func (q *Queue) PutAll(ctx context.Context, entries ...Entry) ([]checkin.ID, err
 			}
 			records[i].Identity, records[i].KeyID = sealed, q.keyID
 		}
-		if _, err := encode(checkins, &records[i]); err != nil {
-			return nil, err // before it could spoil a commit that is others', too
-		}
 	}
-	var ids []checkin.ID
-	var over error
+	var over error // not the file's fault: nobody else's record is spoilt by it
 	err := q.do(ctx, &op{records: len(records), apply: func(t *turn) (err error) {
 		if over = t.room(len(records)); over == nil {
-			ids, err = t.put(records)
+			over, err = t.put(records)
 		}
 		return err
 	}})
@@ -66,11 +61,12 @@ func (q *Queue) PutAll(ctx context.Context, entries ...Entry) ([]checkin.ID, err
 	case over != nil:
 		return nil, over
 	}
+	ids := make([]checkin.ID, len(records))
+	for i := range records {
+		ids[i] = records[i].Event.ID
+	}
 	return ids, nil
 }
-
-// longestEpoch stands in for the epoch while a record's size is judged.
-const longestEpoch = "AAAAAAAAAAAAAAAA"
 
 //
 
@@ -87,32 +83,36 @@ func (t *turn) room(records int) error {
 }
 
 // put writes records into the box of the check-ins, and refusals into those of
-// the recipients.
-func (t *turn) put(records []checkin.Record) ([]checkin.ID, error) {
-	ids := make([]checkin.ID, len(records))
+// the recipients. over is why not, before anything was written.
+func (t *turn) put(records []checkin.Record) (over, err error) {
+	values := make([][]byte, len(records))
+	next := t.next
 	for i := range records {
-		r := records[i] // op may run again
-		r.Event.ID = t.identify()
-		ids[i] = r.Event.ID
-		var filed []string
-		t.state.Counters, filed = t.q.file(t.state.Counters.counting(&r.Event), t.filing, r.Event.Kind)
+		records[i].Event.ID = t.identify()
+		if values[i], over = encode(checkins, &records[i]); over != nil {
+			t.next = next
+			return over, nil
+		}
+	}
+	for i := range records {
+		kind := records[i].Event.Kind
+		counters, filed := t.q.file(t.state.Counters.counting(&records[i].Event), t.filing, kind)
+		t.state.Counters = counters
 		t.filing[checkins]++
-		for _, name := range append(filed, checkins) {
-			if err := t.store(name, &r); err != nil {
+		if err := t.append(shelf{box: checkins}, values[i]); err != nil {
+			return nil, err
+		}
+		for _, name := range filed {
+			value, err := encode(name, &records[i])
+			if err != nil {
+				return nil, err
+			}
+			if err := t.append(shelf{box: name}, value); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return ids, nil
-}
-
-// store writes r into one box.
-func (t *turn) store(name string, r *checkin.Record) error {
-	value, err := encode(name, r)
-	if err != nil {
-		return err
-	}
-	return t.append(shelf{box: name}, value)
+	return nil, nil
 }
 
 // append puts a value at the end of a shelf of the newest file.

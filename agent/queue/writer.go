@@ -88,7 +88,12 @@ func (q *Queue) write() {
 // gather takes what else is waiting.
 func (q *Queue) gather(first *op) []*op {
 	group, records := []*op{first}, first.records
-	runtime.Gosched() // those who were just answered may have the next one ready
+	// Those who were just answered may have the next one nearly ready: they are
+	// let run as long as more of them come.
+	for n := -1; n < len(q.ops); {
+		n = len(q.ops)
+		runtime.Gosched()
+	}
 	for records < groupRecords {
 		select {
 		case o := <-q.ops:
