@@ -140,9 +140,9 @@ func (c *courier) deliver(ctx context.Context, batch []parcel) {
 	}
 	acks, err := c.send(ctx, c.traffic, records)
 	switch {
-	case ctx.Err() != nil:
 	case err == nil:
 		c.settle(ctx, batch, acks)
+	case ctx.Err() != nil:
 	case permanent(err) && len(batch) == 1:
 		c.settle(ctx, batch, []checkin.Ack{{ID: records[0].Event.ID, Status: checkin.Rejected, Reason: err.Error()}})
 	case permanent(err):

@@ -1,7 +1,9 @@
 package queue
 
 import (
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"os"
 	"sync"
 
@@ -65,3 +67,14 @@ func Encode(box string, r *checkin.Record) ([]byte, error) { return encode(box, 
 // Leaf is the parser of pages of a damaged file, for the fuzzer. It counts the
 // records.
 func Leaf(page []byte) int { return len(leaf(page)) }
+
+// EncodeOld writes a value as programs before generations did.
+func EncodeOld(r *checkin.Record) []byte {
+	body, err := checkin.EncodeRecord(r)
+	if err != nil {
+		panic(err)
+	}
+	value := append([]byte{oldVersion, 0, 0, 0, 0}, body...)
+	binary.BigEndian.PutUint32(value[1:], crc32.Checksum(body, castagnoli))
+	return value
+}
