@@ -78,7 +78,7 @@ func (p *Platform) checkins(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, maxBatch, &batch) || tooMany(w, len(batch.Records)) {
 		return
 	}
-	p.answer(w, r, batch.Records, p.keep)
+	p.answer(w, r, Checkins, batch.Records)
 }
 
 // tooMany refuses a batch that is larger than the contract allows.
@@ -89,39 +89,74 @@ func tooMany(w http.ResponseWriter, records int) bool {
 	return records > api.MaxBatch
 }
 
-// answer keeps the records of a batch, and says of each what became of it.
-func (p *Platform) answer(w http.ResponseWriter, r *http.Request, records []json.RawMessage, keep func(checkin.Record) checkin.Ack) {
-	kiosk := commonName(r)
-	answer := api.CheckinsAnswer{Results: []json.RawMessage{}}
-	for _, raw := range records {
-		ack, ok := take(raw, kiosk, keep)
+// answer keeps the records of a batch, and says of each what became of it. A
+// bad one never spoils the others; nothing is said before the store holds them.
+func (p *Platform) answer(w http.ResponseWriter, r *http.Request, box string, list []json.RawMessage) {
+	batch := Batch{Box: box, Received: p.o.Now()}
+	acks, kiosk := []checkin.Ack{}, commonName(r)
+	var asked []int // place in acks of each record of the batch
+	for _, raw := range list {
+		record, ack, ok := take(raw, kiosk, box)
 		if !ok {
 			continue // without an identity there is nobody to answer to
 		}
-		b, err := json.Marshal(ack)
-		if err != nil {
-			continue
+		if ack.Status == "" {
+			asked, batch.Records = append(asked, len(acks)), append(batch.Records, record)
 		}
-		answer.Results = append(answer.Results, b)
+		acks = append(acks, ack)
+	}
+	outcomes, err := p.o.Store.Keep(r.Context(), batch)
+	if err != nil {
+		refuseLater(w, http.StatusServiceUnavailable, api.Refusal{Type: "about:blank", Title: "the records cannot be stored now"}, storePause)
+		return
+	}
+	for i, o := range outcomes {
+		p.heard(box, batch.Records[i], o != Kept)
+		acks[asked[i]].Status = checkin.Stored
+		if o != Kept {
+			acks[asked[i]].Status = checkin.Duplicate
+		}
 	}
 	w.Header().Set("Content-Type", api.JSON)
-	_ = json.NewEncoder(w).Encode(answer)
+	_ = json.NewEncoder(w).Encode(struct {
+		Results []checkin.Ack `json:"results"`
+	}{acks})
 }
 
-// take stores one record; a bad one never spoils the others.
-func take(raw json.RawMessage, kiosk string, keep func(checkin.Record) checkin.Ack) (checkin.Ack, bool) {
+// storePause is how long a kiosk waits for a store that cannot be written.
+const storePause = 30 * time.Second
+
+// heard tells the hooks of a record that has arrived.
+func (p *Platform) heard(box string, r checkin.Record, again bool) {
+	switch {
+	case box != Checkins && p.o.OnReport != nil:
+		p.o.OnReport(box, r, again)
+	case box == Checkins && p.o.OnRecord != nil:
+		p.o.OnRecord(r, again)
+	}
+}
+
+// take reads one record; its answer has no status yet if it can be kept.
+func take(raw json.RawMessage, kiosk, box string) (checkin.Record, checkin.Ack, bool) {
+	rejected := func(id checkin.ID, why string) checkin.Ack {
+		return checkin.Ack{ID: id, Status: checkin.Rejected, Reason: why}
+	}
 	r, err := checkin.DecodeRecord(raw)
 	if err != nil {
 		var id struct{ Event struct{ ID checkin.ID } }
 		if json.Unmarshal(raw, &id) != nil || id.Event.ID.Seq == 0 {
-			return checkin.Ack{}, false
+			return checkin.Record{}, checkin.Ack{}, false
 		}
-		return checkin.Ack{ID: id.Event.ID, Status: checkin.Rejected, Reason: err.Error()}, true
+		return checkin.Record{}, rejected(id.Event.ID, err.Error()), true
 	}
-	if why := wrong(r, kiosk); why != "" {
-		return checkin.Ack{ID: r.Event.ID, Status: checkin.Rejected, Reason: why}, true
+	why := wrong(r, kiosk)
+	if why == "" && box != Checkins && r.Event.Kind != checkin.KindRefusal {
+		why = "a report is of a refusal"
 	}
-	return keep(*r), true
+	if why != "" {
+		return checkin.Record{}, rejected(r.Event.ID, why), true
+	}
+	return *r, checkin.Ack{ID: r.Event.ID}, true
 }
 
 func (p *Platform) heartbeat(w http.ResponseWriter, r *http.Request) {

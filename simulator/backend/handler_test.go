@@ -1,7 +1,9 @@
 package backend_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -60,4 +62,12 @@ func BenchmarkVerify(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// post brings records to a handler without TLS.
+func post(h http.Handler, path string, records ...checkin.Record) *httptest.ResponseRecorder {
+	body, _ := json.Marshal(map[string][]checkin.Record{"records": records})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body)))
+	return w
 }

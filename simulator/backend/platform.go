@@ -1,6 +1,6 @@
 // Package backend is the reference platform: what stands on the other side of
 // the kiosk's API. It keeps people and records, signs what it says, and takes
-// every record once, for ever. Its faults are a wrapper of their own (Faults)
+// every record once, for ever, into a Store. Its faults are a wrapper of their own (Faults)
 // that is absent unless asked for.
 //
 // The real platform's interface is not public; this one holds to the contract
@@ -8,6 +8,7 @@
 package backend
 
 import (
+	"context"
 	"crypto"
 	"crypto/hmac"
 	"crypto/rand"
@@ -36,6 +37,8 @@ type Opts struct {
 	Now    func() time.Time
 	// OnRecord hears of every record that arrives; again: it was held already.
 	OnRecord func(r checkin.Record, again bool)
+	// Store keeps what is brought; nil keeps it in memory.
+	Store Store
 	// Recipients are whom this platform receives reports for; none means anybody.
 	Recipients []string
 	// OnReport hears of every report that arrives, likewise.
@@ -71,9 +74,7 @@ type Platform struct {
 	handles map[string]statuslist.Handle // of those with a card, for the table
 	tokens  map[string]holder            // of the codes that are current or lately were
 	minute  int64                        // that tokens was made for
-	records store
-	reports map[string]*store // by recipient
-	signed  map[string]*code  // codes that a Publisher has issued, by ISSUER/ID
+	signed  map[string]*code             // codes that a Publisher has issued, by ISSUER/ID
 
 	publisher atomic.Pointer[Publisher] // nil: nothing is published
 }
@@ -95,7 +96,10 @@ func New(o Opts) *Platform {
 	if o.Issuer == "" {
 		o.Issuer = "reference platform"
 	}
-	return &Platform{o: o, secret: secret, people: map[string]Person{}, handles: map[string]statuslist.Handle{}, reports: map[string]*store{}, signed: map[string]*code{}}
+	if o.Store == nil {
+		o.Store = NewMemory()
+	}
+	return &Platform{o: o, secret: secret, people: map[string]Person{}, handles: map[string]statuslist.Handle{}, signed: map[string]*code{}}
 }
 
 // SetPerson adds or replaces a person.
@@ -159,36 +163,30 @@ type Counts struct {
 	Visits    int // distinct visit records
 	Duplicate int // visit records held more than once: always 0
 	Again     int // records that came again and were recognised
+	Conflicts int // of those, that came with another content: the first one stays
 }
 
-// Count counts what is held, from the records themselves.
+// Count counts what is held, from the records themselves. A store that cannot
+// be read counts nothing.
 func (p *Platform) Count() Counts {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c := Counts{Records: len(p.records.held), Again: p.records.again}
-	seen := map[string]bool{}
-	for _, r := range p.records.held {
-		if r.Event.Kind != checkin.KindVisit {
-			continue
-		}
-		if seen[r.Event.UUID] {
-			c.Duplicate++
-			continue
-		}
-		seen[r.Event.UUID] = true
-		c.Visits++
-	}
+	c, _ := p.o.Store.Count(context.Background(), Checkins)
 	return c
 }
 
-// Records returns what is held, in the order in which it came.
-func (p *Platform) Records() []checkin.Record {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.records.list()
-}
+// Records returns what is held, in the order in which it came; nothing from a
+// store that cannot be read.
+func (p *Platform) Records() []checkin.Record { return p.list(Checkins) }
 
 //
+
+func (p *Platform) list(box string) []checkin.Record {
+	list := []checkin.Record{}
+	_ = p.o.Store.Records(context.Background(), box, func(r checkin.Record) error {
+		list = append(list, r)
+		return nil
+	})
+	return list
+}
 
 // token is a person's code in one minute: 22 characters that tell nobody
 // anything but this platform.
@@ -261,23 +259,14 @@ type question struct {
 	venue, kiosk string
 }
 
-// keep takes one record, once. The answer is the same however often it comes.
-func (p *Platform) keep(r checkin.Record) checkin.Ack {
-	p.mu.Lock()
-	again := p.records.keep(r)
-	p.mu.Unlock()
-	if p.o.OnRecord != nil {
-		p.o.OnRecord(r, again)
-	}
-	return held(r, again)
-}
-
 // wrong says why a record cannot be taken; empty: it can.
 func wrong(r *checkin.Record, kiosk string) string {
 	e := &r.Event
 	switch {
 	case e.ID.Device != kiosk && kiosk != "":
 		return "the record is another kiosk's"
+	case tooLong(e):
+		return fmt.Sprintf("a name is longer than %d bytes", maxName)
 	case e.ID.Epoch == "" || e.ID.Seq == 0 || e.UUID == "":
 		return "the record has no identity"
 	case e.Kind == checkin.KindVisit && (e.Verdict == nil || len(r.Identity) == 0):

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"net/http"
 	"slices"
 
@@ -8,46 +9,9 @@ import (
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 )
 
-// store holds records by identity, each once, for ever.
-type store struct {
-	held  map[checkin.ID]checkin.Record
-	order []checkin.ID
-	again int // arrivals of what was held already
-}
-
-// keep takes r, and reports whether it was there.
-func (s *store) keep(r checkin.Record) (again bool) {
-	if _, again = s.held[r.Event.ID]; again {
-		s.again++
-		return true
-	}
-	if s.held == nil {
-		s.held = map[checkin.ID]checkin.Record{}
-	}
-	s.held[r.Event.ID] = r
-	s.order = append(s.order, r.Event.ID)
-	return false
-}
-
-// list gives what is held, in the order in which it came.
-func (s *store) list() []checkin.Record {
-	list := make([]checkin.Record, len(s.order))
-	for i, id := range s.order {
-		list[i] = s.held[id]
-	}
-	return list
-}
-
 // Reports returns the reports that a recipient holds, in the order in which
-// they came.
-func (p *Platform) Reports(recipient string) []checkin.Record {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if s := p.reports[recipient]; s != nil {
-		return s.list()
-	}
-	return nil
-}
+// they came; none from a store that cannot be read.
+func (p *Platform) Reports(recipient string) []checkin.Record { return p.list(recipient) }
 
 // ReportCounts is what one recipient holds.
 type ReportCounts struct {
@@ -56,23 +20,11 @@ type ReportCounts struct {
 	Again     int // that came again and were recognised
 }
 
-// CountReports counts what a recipient holds, from the reports themselves.
+// CountReports counts what a recipient holds, from the reports themselves. A
+// store that cannot be read counts nothing.
 func (p *Platform) CountReports(recipient string) ReportCounts {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := p.reports[recipient]
-	if s == nil {
-		return ReportCounts{}
-	}
-	c := ReportCounts{Reports: len(s.held), Again: s.again}
-	seen := map[string]bool{}
-	for _, r := range s.held {
-		if seen[r.Event.Visit] {
-			c.Duplicate++
-		}
-		seen[r.Event.Visit] = true
-	}
-	return c
+	c, _ := p.o.Store.Count(context.Background(), recipient)
+	return ReportCounts{Reports: c.Records, Duplicate: c.Duplicate, Again: c.Again}
 }
 
 func (p *Platform) report(w http.ResponseWriter, r *http.Request) {
@@ -87,31 +39,6 @@ func (p *Platform) report(w http.ResponseWriter, r *http.Request) {
 	case len(known) > 0 && !slices.Contains(known, batch.Recipient):
 		refuse(w, http.StatusNotFound, api.UnknownRecipient, "nobody here receives reports by this name")
 	default:
-		p.answer(w, r, batch.Records, func(r checkin.Record) checkin.Ack { return p.keepReport(batch.Recipient, r) })
+		p.answer(w, r, batch.Recipient, batch.Records)
 	}
-}
-
-// keepReport takes one report, once for each recipient.
-func (p *Platform) keepReport(recipient string, r checkin.Record) checkin.Ack {
-	if r.Event.Kind != checkin.KindRefusal {
-		return checkin.Ack{ID: r.Event.ID, Status: checkin.Rejected, Reason: "a report is of a refusal"}
-	}
-	p.mu.Lock()
-	if p.reports[recipient] == nil {
-		p.reports[recipient] = &store{}
-	}
-	again := p.reports[recipient].keep(r)
-	p.mu.Unlock()
-	if p.o.OnReport != nil {
-		p.o.OnReport(recipient, r, again)
-	}
-	return held(r, again)
-}
-
-// held is the answer for a record that is taken.
-func held(r checkin.Record, again bool) checkin.Ack {
-	if again {
-		return checkin.Ack{ID: r.Event.ID, Status: checkin.Duplicate}
-	}
-	return checkin.Ack{ID: r.Event.ID, Status: checkin.Stored}
 }
