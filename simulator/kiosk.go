@@ -33,7 +33,7 @@ type kioskRunner interface {
 
 // listen opens the platform's address. It stays the same over down and up.
 func (b *Bench) listen() error {
-	b.server = &backend.Server{Handler: b.faults.Wrap(b.platform.Handler()), TLS: b.pki.ServerTLS()}
+	b.server = &backend.Server{Handler: b.faults.Wrap(backend.NewAdmission(backend.AdmissionOpts{}).Wrap(b.platform.Handler())), TLS: b.pki.ServerTLS()}
 	if b.o.Front == Memory {
 		b.url = "https://localhost"
 		b.server.Listen = func() (net.Listener, error) {

@@ -242,6 +242,10 @@ func TestDeliverUnderTheTreaty(t *testing.T) {
 			_, err := c.Deliver(t.Context(), checkin.Backlog, passages([]checkin.ID{id("k-1", 4)}))
 			checkRefusal(t, err, backend.Refusal{Status: 503, After: time.Minute})
 		},
+		"a platform that has too much to do": func(t *testing.T, c *backend.Client) {
+			_, err := c.Deliver(t.Context(), checkin.Backlog, passages([]checkin.ID{id("k-1", 5)}))
+			checkRefusal(t, err, backend.Refusal{Status: 429, After: time.Second, Batch: 500})
+		},
 	})
 }
 

@@ -71,3 +71,11 @@ func post(h http.Handler, path string, records ...checkin.Record) *httptest.Resp
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body)))
 	return w
 }
+
+// decode reads the JSON of an answer.
+func decode(t testing.TB, w *httptest.ResponseRecorder, into any) {
+	t.Helper()
+	if err := json.Unmarshal(w.Body.Bytes(), into); err != nil {
+		t.Errorf("%v in %q", err, w.Body)
+	}
+}

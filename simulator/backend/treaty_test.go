@@ -34,15 +34,17 @@ import (
 var before = map[string]struct {
 	fault backend.Fault
 	kiosk string
+	full  bool // as much waits as may
 }{
 	"too many questions":                        {fault: backend.Fault{Kind: "refuse", Status: 429, Retry: 1500 * time.Millisecond}},
 	"a certificate of another kiosk":            {kiosk: "k-2"},
 	"a certificate of another kiosk, for a key": {kiosk: "k-2"},
+	"a platform that has too much to do":        {full: true},
 	"a platform that is busy":                   {fault: backend.Fault{Kind: "refuse", Status: 503, Retry: time.Minute}},
 }
 
 func TestTheTreaty(t *testing.T) {
-	for name, exchanges := range map[string]int{"verify.http": 4, "checkins.http": 3, "reports.http": 4, "heartbeat.http": 1, "epoch.http": 4} {
+	for name, exchanges := range map[string]int{"verify.http": 4, "checkins.http": 4, "reports.http": 4, "heartbeat.http": 1, "epoch.http": 4} {
 		t.Run(name, func(t *testing.T) {
 			list := treaty(t, "../../agent/backend/testdata/"+name)
 			if len(list) != exchanges {
@@ -56,6 +58,7 @@ func TestTheTreaty(t *testing.T) {
 			p := withWang(key)
 			epochKey := publishing(t, p)
 			h := faults.Wrap(p.Handler())
+			full := backend.NewAdmission(backend.AdmissionOpts{MaxQueued: -1, Rand: func() float64 { return 0.5 }}).Wrap(h)
 			for _, e := range list {
 				order := before[e.name]
 				order.fault.Kind = cmp.Or(order.fault.Kind, "up")
@@ -63,7 +66,11 @@ func TestTheTreaty(t *testing.T) {
 					t.Fatal(err)
 				}
 				w := httptest.NewRecorder()
-				h.ServeHTTP(w, e.request(cmp.Or(order.kiosk, "k-1")))
+				if order.full {
+					full.ServeHTTP(w, e.request(cmp.Or(order.kiosk, "k-1")))
+				} else {
+					h.ServeHTTP(w, e.request(cmp.Or(order.kiosk, "k-1")))
+				}
 				e.answer = strings.Replace(e.answer, "$key", epochKey, 1)
 				e.check(t, w, public)
 			}
