@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +28,9 @@ type PKI struct {
 	Statement ed25519.PrivateKey
 	KeyID     string
 
+	ca     crypto.Signer
+	serial atomic.Int64 // of the last certificate
+
 	caPEM, kioskPEM, kioskKeyPEM, statementPEM []byte
 }
 
@@ -36,10 +40,12 @@ const life = 5 * 365 * 24 * time.Hour
 // NewPKI makes a PKI for the kiosk of that id, valid from a day before now.
 func NewPKI(kiosk string, now time.Time) (*PKI, error) {
 	p := &PKI{KeyID: "statement-1"}
+	p.serial.Store(1) // the authority's own
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
+	p.ca = caKey
 	authority := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "sentinel bench CA"},
 		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(life),
@@ -53,10 +59,10 @@ func NewPKI(kiosk string, now time.Time) (*PKI, error) {
 		return nil, err
 	}
 	p.caPEM = block("CERTIFICATE", der)
-	if p.Server, _, _, err = p.issue(caKey, 2, "platform", x509.ExtKeyUsageServerAuth); err != nil {
+	if p.Server, _, _, err = p.issue("platform", x509.ExtKeyUsageServerAuth); err != nil {
 		return nil, err
 	}
-	if p.Kiosk, p.kioskPEM, p.kioskKeyPEM, err = p.issue(caKey, 3, kiosk, x509.ExtKeyUsageClientAuth); err != nil {
+	if p.Kiosk, p.kioskPEM, p.kioskKeyPEM, err = p.issue(kiosk, x509.ExtKeyUsageClientAuth); err != nil {
 		return nil, err
 	}
 	return p, p.makeStatementKey()
@@ -72,11 +78,15 @@ func (p *PKI) ServerTLS() *tls.Config {
 }
 
 // ClientTLS is the kiosk's side.
-func (p *PKI) ClientTLS() *tls.Config {
-	return &tls.Config{
-		Certificates: []tls.Certificate{p.Kiosk}, RootCAs: p.pool(),
-		ServerName: "localhost", MinVersion: tls.VersionTLS13,
+func (p *PKI) ClientTLS() *tls.Config { return p.client(p.Kiosk) }
+
+// Enrol makes a certificate for one more kiosk, and gives its side.
+func (p *PKI) Enrol(kiosk string) (*tls.Config, error) {
+	c, _, _, err := p.issue(kiosk, x509.ExtKeyUsageClientAuth)
+	if err != nil {
+		return nil, err
 	}
+	return p.client(c), nil
 }
 
 // Files are the paths that Write has written.
@@ -100,6 +110,13 @@ func (p *PKI) Write(dir string) (Files, error) {
 
 //
 
+func (p *PKI) client(kiosk tls.Certificate) *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{kiosk}, RootCAs: p.pool(),
+		ServerName: "localhost", MinVersion: tls.VersionTLS13,
+	}
+}
+
 func (p *PKI) pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(p.CA)
@@ -107,17 +124,17 @@ func (p *PKI) pool() *x509.CertPool {
 }
 
 // issue makes one certificate, and its PEM files.
-func (p *PKI) issue(ca crypto.Signer, serial int64, name string, use x509.ExtKeyUsage) (c tls.Certificate, cert, key []byte, err error) {
+func (p *PKI) issue(name string, use x509.ExtKeyUsage) (c tls.Certificate, cert, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return c, nil, nil, err
 	}
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name},
+		SerialNumber: big.NewInt(p.serial.Add(1)), Subject: pkix.Name{CommonName: name},
 		NotBefore: p.CA.NotBefore, NotAfter: p.CA.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{use},
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-	}, p.CA, private.Public(), ca)
+	}, p.CA, private.Public(), p.ca)
 	if err != nil {
 		return c, nil, nil, err
 	}
