@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -78,4 +79,13 @@ func decode(t testing.TB, w *httptest.ResponseRecorder, into any) {
 	if err := json.Unmarshal(w.Body.Bytes(), into); err != nil {
 		t.Errorf("%v in %q", err, w.Body)
 	}
+}
+
+func pemBytes(t testing.TB, text []byte) []byte {
+	t.Helper()
+	b, _ := pem.Decode(text)
+	if b == nil {
+		t.Fatal("no PEM")
+	}
+	return b.Bytes
 }

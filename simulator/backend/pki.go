@@ -15,7 +15,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 )
 
@@ -28,8 +27,7 @@ type PKI struct {
 	Statement ed25519.PrivateKey
 	KeyID     string
 
-	ca     crypto.Signer
-	serial atomic.Int64 // of the last certificate
+	ca crypto.Signer
 
 	caPEM, kioskPEM, kioskKeyPEM, statementPEM []byte
 }
@@ -40,29 +38,14 @@ const life = 5 * 365 * 24 * time.Hour
 // NewPKI makes a PKI for the kiosk of that id, valid from a day before now.
 func NewPKI(kiosk string, now time.Time) (*PKI, error) {
 	p := &PKI{KeyID: "statement-1"}
-	p.serial.Store(1) // the authority's own
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
+	if err := p.makeCA(now); err != nil {
 		return nil, err
 	}
-	p.ca = caKey
-	authority := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "sentinel bench CA"},
-		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(life),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, authority, authority, caKey.Public(), caKey)
-	if err != nil {
+	if err := p.issueServer(nil); err != nil {
 		return nil, err
 	}
-	if p.CA, err = x509.ParseCertificate(der); err != nil {
-		return nil, err
-	}
-	p.caPEM = block("CERTIFICATE", der)
-	if p.Server, _, _, err = p.issue("platform", x509.ExtKeyUsageServerAuth); err != nil {
-		return nil, err
-	}
-	if p.Kiosk, p.kioskPEM, p.kioskKeyPEM, err = p.issue(kiosk, x509.ExtKeyUsageClientAuth); err != nil {
+	var err error
+	if p.Kiosk, p.kioskPEM, p.kioskKeyPEM, err = p.issue(kiosk, x509.ExtKeyUsageClientAuth, nil); err != nil {
 		return nil, err
 	}
 	return p, p.makeStatementKey()
@@ -82,7 +65,7 @@ func (p *PKI) ClientTLS() *tls.Config { return p.client(p.Kiosk) }
 
 // Enrol makes a certificate for one more kiosk, and gives its side.
 func (p *PKI) Enrol(kiosk string) (*tls.Config, error) {
-	c, _, _, err := p.issue(kiosk, x509.ExtKeyUsageClientAuth)
+	c, _, _, err := p.issue(kiosk, x509.ExtKeyUsageClientAuth, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -123,18 +106,55 @@ func (p *PKI) pool() *x509.CertPool {
 	return pool
 }
 
+// makeCA makes the certificate authority.
+func (p *PKI) makeCA(now time.Time) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	authority := &x509.Certificate{
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: "sentinel bench CA"},
+		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(life),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, authority, authority, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	if p.CA, err = x509.ParseCertificate(der); err != nil {
+		return err
+	}
+	p.ca, p.caPEM = key, block("CERTIFICATE", der)
+	return nil
+}
+
+// issueServer makes the platform's certificate: for localhost, and other names
+// and addresses under which kiosks reach it.
+func (p *PKI) issueServer(hosts []string) (err error) {
+	p.Server, _, _, err = p.issue("platform", x509.ExtKeyUsageServerAuth, hosts)
+	return err
+}
+
 // issue makes one certificate, and its PEM files.
-func (p *PKI) issue(name string, use x509.ExtKeyUsage) (c tls.Certificate, cert, key []byte, err error) {
+func (p *PKI) issue(name string, use x509.ExtKeyUsage, hosts []string) (c tls.Certificate, cert, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return c, nil, nil, err
 	}
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(p.serial.Add(1)), Subject: pkix.Name{CommonName: name},
+	t := &x509.Certificate{
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: name},
 		NotBefore: p.CA.NotBefore, NotAfter: p.CA.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{use},
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-	}, p.CA, private.Public(), p.ca)
+	}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			t.IPAddresses = append(t.IPAddresses, ip)
+		} else {
+			t.DNSNames = append(t.DNSNames, host)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, p.CA, private.Public(), p.ca)
 	if err != nil {
 		return c, nil, nil, err
 	}
@@ -145,6 +165,14 @@ func (p *PKI) issue(name string, use x509.ExtKeyUsage) (c tls.Certificate, cert,
 	cert, key = block("CERTIFICATE", der), block("PRIVATE KEY", pkcs8)
 	c, err = tls.X509KeyPair(cert, key)
 	return c, cert, key, err
+}
+
+// serial is a random number of a certificate.
+func serial() *big.Int {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails
+	b[0] &= 0x7F
+	return new(big.Int).SetBytes(b)
 }
 
 func (p *PKI) makeStatementKey() error {

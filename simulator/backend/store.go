@@ -104,7 +104,7 @@ var ErrLocked = errors.New("another process has this store")
 // OpenStore opens the store that spec names: "memory", or "bolt:PATH" for a
 // file, which is made if it is not there.
 func OpenStore(spec string) (Store, error) {
-	if path, ok := strings.CutPrefix(spec, "bolt:"); ok && path != "" {
+	if path, ok := cutBolt(spec); ok {
 		return OpenBolt(path)
 	}
 	if spec == "memory" {
@@ -114,6 +114,11 @@ func OpenStore(spec string) (Store, error) {
 }
 
 //
+
+func cutBolt(spec string) (path string, ok bool) {
+	path, ok = strings.CutPrefix(spec, "bolt:")
+	return path, ok && path != ""
+}
 
 // item is a record made ready for a store, in the goroutine that brought it.
 type item struct {

@@ -26,7 +26,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(benchCommand(), playCommand(), visitsCommand(), winterCommand(), replayCommand(), codeCommand())
+	root.AddCommand(benchCommand(), playCommand(), visitsCommand(), winterCommand(), replayCommand(), codeCommand(), backendCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		var code exitCode
 		if errors.As(err, &code) {
