@@ -85,11 +85,15 @@ tampered with.`,
 		Example: "  sentinel-sim backend audit --store bolt:platform.db\n  sentinel-sim backend audit --expect 17:5f2c…",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			expect, err := o.expected()
+			if err != nil {
+				return err
+			}
 			d, err := backend.OpenDesk(o.store)
 			if err != nil {
 				return err
 			}
-			return errors.Join(o.audit(cmd.Context(), d, cmd.OutOrStdout()), d.Close())
+			return errors.Join(o.audit(cmd.Context(), d, cmd.OutOrStdout(), expect), d.Close())
 		},
 	}
 	o.storeFlag(cmd)
@@ -213,18 +217,15 @@ func (o *askOpts) counts(ctx context.Context, d backend.Desk, out io.Writer) err
 	return w.Flush()
 }
 
-func (o *askOpts) audit(ctx context.Context, d backend.Desk, out io.Writer) error {
-	seq, hash, err := o.expected()
-	if err != nil {
-		return err
-	}
+// audit prints the trail, and looks for the entry that is expected, if any.
+func (o *askOpts) audit(ctx context.Context, d backend.Desk, out io.Writer, expect backend.Entry) error {
 	found := o.expect == ""
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if !o.asJSON {
 		fmt.Fprintln(w, "entry\ttime\tby\treason\twhat\trows")
 	}
 	last, err := d.Audit(ctx, func(e backend.Entry) error {
-		found = found || e.Seq == seq && e.Hash == hash
+		found = found || e.Seq == expect.Seq && e.Hash == expect.Hash
 		if o.asJSON {
 			return json.NewEncoder(out).Encode(e)
 		}
@@ -233,7 +234,7 @@ func (o *askOpts) audit(ctx context.Context, d backend.Desk, out io.Writer) erro
 	})
 	_ = w.Flush()
 	if err == nil && !found {
-		err = fmt.Errorf("the audit trail was tampered with: entry %d is not the one that was written down", seq)
+		err = fmt.Errorf("the audit trail was tampered with: entry %d is not the one that was written down", expect.Seq)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "sentinel-sim:", err)
@@ -245,14 +246,15 @@ func (o *askOpts) audit(ctx context.Context, d backend.Desk, out io.Writer) erro
 	return nil
 }
 
-// expected reads --expect.
-func (o *askOpts) expected() (seq uint64, hash string, err error) {
+// expected reads the number and hash of --expect.
+func (o *askOpts) expected() (e backend.Entry, err error) {
 	if o.expect == "" {
-		return 0, "", nil
+		return e, nil
 	}
 	number, hash, ok := strings.Cut(o.expect, ":")
-	if seq, err = strconv.ParseUint(number, 10, 64); !ok || err != nil || len(hash) != 64 {
-		return 0, "", errors.New("--expect is NUMBER:HASH, as audit has printed it")
+	if e.Seq, err = strconv.ParseUint(number, 10, 64); !ok || err != nil || len(hash) != 64 {
+		return e, errors.New("--expect is NUMBER:HASH, as audit has printed it")
 	}
-	return seq, hash, nil
+	e.Hash = hash
+	return e, nil
 }
