@@ -142,6 +142,10 @@ func TestABadRecordSpoilsNoOther(t *testing.T) {
 			func(r *checkin.Record) { r.Event.UUID = "" },
 			func(r *checkin.Record) { r.Event.ID.Epoch = "" },
 			func(r *checkin.Record) { r.Event.Kind = checkin.KindPassage },
+			func(r *checkin.Record) { r.Event.Lane = strings.Repeat("1", 129) },
+			func(r *checkin.Record) { r.Event.Venue = "v-1\x1b[2J" },
+			func(r *checkin.Record) { r.KeyID = "k\n" },
+			func(r *checkin.Record) { r.Event.Verdict.Outcome = "\u009b" },
 		} {
 			r := visit(uint64(len(batch) + 1))
 			spoil(&r)

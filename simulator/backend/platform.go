@@ -261,12 +261,13 @@ type question struct {
 
 // wrong says why a record cannot be taken; empty: it can.
 func wrong(r *checkin.Record, kiosk string) string {
+	if why := badName(r); why != "" {
+		return why
+	}
 	e := &r.Event
 	switch {
 	case e.ID.Device != kiosk && kiosk != "":
 		return "the record is another kiosk's"
-	case tooLong(e):
-		return fmt.Sprintf("a name is longer than %d bytes", maxName)
 	case e.ID.Epoch == "" || e.ID.Seq == 0 || e.UUID == "":
 		return "the record has no identity"
 	case e.Kind == checkin.KindVisit && (e.Verdict == nil || len(r.Identity) == 0):

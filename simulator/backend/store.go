@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 )
@@ -30,7 +31,8 @@ type Keeper interface {
 	Keep(ctx context.Context, b Batch) ([]Outcome, error)
 	// Count counts what a box holds, from the records themselves.
 	Count(ctx context.Context, box string) (Counts, error)
-	// Records gives what a box holds, in the order in which it came.
+	// Records gives what a box holds, in the order in which it came. yield must
+	// not bring anything to the store.
 	Records(ctx context.Context, box string, yield func(checkin.Record) error) error
 }
 
@@ -143,8 +145,8 @@ func (b *Batch) prepare() ([]item, error) {
 	for i := range b.Records {
 		r := &b.Records[i]
 		e := &r.Event
-		if tooLong(e) {
-			return nil, errors.New("a name of a record is too long")
+		if why := badName(r); why != "" {
+			return nil, errors.New(why)
 		}
 		body, err := checkin.EncodeRecord(r)
 		if err != nil {
@@ -173,8 +175,19 @@ func (b *Batch) prepare() ([]item, error) {
 // maxName bounds every name that a record is filed by, in bytes.
 const maxName = 128
 
-func tooLong(e *checkin.Event) bool {
-	return max(len(e.ID.Device), len(e.ID.Epoch), len(e.UUID), len(e.Venue), len(e.Lane), len(e.Visit), len(verdict(e))) > maxName
+// badName says what is wrong with a name by which a record is filed and shown
+// to people, whose terminals would obey a control character; empty: nothing.
+func badName(r *checkin.Record) string {
+	e := &r.Event
+	for _, name := range []string{e.ID.Device, e.ID.Epoch, e.UUID, e.Venue, e.Lane, e.Visit, string(e.Kind), verdict(e), r.KeyID} {
+		switch {
+		case len(name) > maxName:
+			return fmt.Sprintf("a name is longer than %d bytes", maxName)
+		case strings.ContainsFunc(name, unicode.IsControl):
+			return "a name has control characters"
+		}
+	}
+	return ""
 }
 
 // verdict is what a manager counts e as; empty: as nothing.

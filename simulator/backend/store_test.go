@@ -478,3 +478,43 @@ func TestABadBatchSpoilsNoOther(t *testing.T) {
 		t.Errorf("%v, want 400", c)
 	}
 }
+
+// TestADamagedRecordIsLeftOut and told; the others are given.
+func TestADamagedRecordIsLeftOut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "platform.db")
+	s := open(t, "bolt:"+path)
+	keep(t, s, "", at(1, morning), at(2, morning), at(3, morning))
+	_ = s.Close()
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		records := tx.Bucket([]byte("boxes")).Bucket([]byte("r")).Bucket([]byte("records"))
+		key := []byte{0, 0, 0, 0, 0, 0, 0, 2}
+		bent := append([]byte{}, records.Get(key)...)
+		bent[100] ^= 4
+		return records.Put(key, bent)
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, "bolt:"+path)
+	defer s.Close()
+	var seqs []uint64
+	rows, err := backend.Who(t.Context(), s, backend.Question{
+		Window: backend.Window{Venue: "v-1", From: morning, To: morning.Add(time.Hour)}, By: "tester", Why: "case 7",
+	}, func(r checkin.Record) error {
+		seqs = append(seqs, r.Event.ID.Seq)
+		return nil
+	})
+	if diff := cmp.Diff([]uint64{1, 3}, seqs); diff != "" || rows != 3 || err == nil || !strings.Contains(err.Error(), "1 of 3 were left out") {
+		t.Errorf("Who() = %d, %v (-want +got):\n%s", rows, err, diff)
+	}
+	if _, err := s.Count(t.Context(), ""); err == nil {
+		t.Error("a damaged record is counted")
+	}
+	if got := keep(t, s, "", at(2, morning)); got[0] != backend.Repeated {
+		t.Errorf("the index has forgotten a damaged record: %v", got)
+	}
+}

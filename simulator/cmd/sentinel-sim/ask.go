@@ -190,7 +190,7 @@ func (o *askOpts) whoFile(ctx context.Context, d backend.Desk) (rows int, err er
 	}
 	rows, err = d.Who(ctx, o.q, lines(f))
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return 0, errors.Join(err, os.Remove(f.Name()))
+		return 0, errors.Join(fmt.Errorf("%w; no file was made, and --json prints what can be read", err), os.Remove(f.Name()))
 	}
 	return rows, os.Rename(f.Name(), o.out)
 }
