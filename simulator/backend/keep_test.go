@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// keepUntilKilled brings batches from several senders, each from where the
-// store says that it stopped, and prints a line for every record that is
+// keepUntilKilled brings batches from several senders, each from a little before
+// where the last life stopped, and prints a line for every record that is
 // acknowledged. A fifth is brought twice.
 func keepUntilKilled(spec string) error {
 	s, err := backend.OpenStore(spec)
@@ -40,12 +40,20 @@ func keepUntilKilled(spec string) error {
 		return err
 	}
 	const senders, size = 4, 5
+	last := map[string]int{}
+	err = s.Records(context.Background(), backend.Checkins, func(r checkin.Record) error {
+		last[r.Event.ID.Device] = max(last[r.Event.ID.Device], int(r.Event.ID.Seq))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	failed := make(chan error)
 	var out sync.Mutex
 	for sender := range senders {
 		device := fmt.Sprintf("k-%d", sender)
 		go func() {
-			for from := 0; ; from += size {
+			for from := max(0, last[device]-size); ; from += size {
 				batch := backend.Batch{Received: morning, Records: made(device, from, size)}
 				for range 1 + min(1, rand.IntN(5)/4) {
 					outcomes, err := s.Keep(context.Background(), batch)
@@ -90,12 +98,13 @@ func TestKilledWhileKeeping(t *testing.T) {
 		}
 		checkHeld(t, spec, acked)
 	}
-	if len(acked) < 100 {
-		t.Errorf("only %d records were acknowledged: nothing was tried", len(acked))
+	if len(acked) < kills*10 {
+		t.Errorf("%d records in %d lives: nothing was tried", len(acked), kills)
 	}
 }
 
-// killed runs the child for a moment and gives what it has printed.
+// killed runs the child until it has acknowledged some records and for another
+// moment, and gives what it has printed.
 func killed(t *testing.T, spec string) string {
 	t.Helper()
 	child := exec.Command(os.Args[0])
@@ -109,11 +118,11 @@ func killed(t *testing.T, spec string) string {
 		t.Fatal(err)
 	}
 	var text strings.Builder
-	lines := bufio.NewScanner(pipe)
+	enough, lines := 70+rand.IntN(60), bufio.NewScanner(pipe)
 	for n := 0; lines.Scan(); n++ {
 		text.WriteString(lines.Text() + "\n")
-		if n == 0 {
-			time.AfterFunc(time.Duration(rand.IntN(40_000))*time.Microsecond, func() { _ = child.Process.Kill() })
+		if n == enough {
+			time.AfterFunc(time.Duration(rand.IntN(3000))*time.Microsecond, func() { _ = child.Process.Kill() })
 		}
 	}
 	if err := child.Wait(); err == nil || child.ProcessState.ExitCode() >= 0 {
