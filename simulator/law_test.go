@@ -49,6 +49,7 @@ var law = map[string][]string{
 	"agent/verify":               {"agent/checkin", "agent/statuslist", "agent/trust", "agent/trust/feed"},
 	"agent/queue":                {"agent/checkin"},
 	"agent/eventlog":             {"agent/checkin"},
+	"agent/wipe":                 {"agent/checkin", "agent/eventlog", "agent/signed"},
 	"agent/screen":               {"agent/checkin", "agent/catalogue"},
 	"agent/backend":              {"agent/checkin", "agent/signed", "agent/backend/api", "agent/clock"},
 	"agent":                      {"hal", "agent/*"},
@@ -83,7 +84,7 @@ var foreign = map[string]struct {
 	"github.com/spf13/cobra":            {[]string{"agent/cmd/sentinel", "simulator/cmd/sentinel-sim"}, "command line"},
 	"github.com/google/uuid":            {[]string{"agent", "agent/clock", "agent/queue"}, "ids for people"},
 	"github.com/cenkalti/backoff/v5":    {[]string{"agent/queue"}, "retries with jitter"},
-	"github.com/google/renameio/v2":     {[]string{"agent", "agent/clock", "agent/cmd/kiosk", "agent/queue", "simulator"}, "files replaced whole"},
+	"github.com/google/renameio/v2":     {[]string{"agent", "agent/clock", "agent/cmd/kiosk", "agent/queue", "agent/wipe", "simulator"}, "files replaced whole"},
 	"github.com/coreos/go-systemd/v22":  {[]string{"agent/cmd/sentinel"}, "readiness for the unit"},
 	"github.com/skip2/go-qrcode":        {[]string{"simulator", "simulator/camqr", "simulator/cmd/sentinel-sim"}, "codes as pictures, on the bench only"},
 
