@@ -207,6 +207,9 @@ func (c *Certificate) certificates() error {
 		if block, rest = pem.Decode(rest); block == nil {
 			break
 		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
 			return fmt.Errorf("the kiosk's certificate: %v", err)

@@ -85,7 +85,7 @@ line is wrong.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
 		c.run(), c.check(), c.devices(), c.status(), c.halt(), c.fire(), c.configCommand(),
-		c.decode(), c.verify(), c.policyCommand(), c.trust(), c.queueCommand(), c.log(), c.version(),
+		c.decode(), c.verify(), c.policyCommand(), c.trust(), c.queueCommand(), c.log(), c.wipe(), c.version(),
 	)
 	wrapArgs(root)
 	return root

@@ -17,6 +17,7 @@ import (
 
 	"github.com/digital-sentinel/sentinel/agent/clock"
 	"github.com/digital-sentinel/sentinel/agent/cmd/kiosk"
+	"github.com/digital-sentinel/sentinel/agent/wipe"
 	"github.com/digital-sentinel/sentinel/configs"
 	"github.com/digital-sentinel/sentinel/drivers"
 )
@@ -69,6 +70,9 @@ func (c *command) runKiosk(ctx context.Context, config *configs.Config, log *slo
 	}
 	if err := os.MkdirAll(config.State, 0o700); err != nil {
 		return fmt.Errorf("making the state folder: %w", err)
+	}
+	if err := wipe.Pending(config.State); err != nil {
+		return err
 	}
 	k, err := kiosk.New(config, env) // takes the queue's lock: one kiosk a folder
 	if err != nil {
