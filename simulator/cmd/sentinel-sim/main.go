@@ -26,7 +26,10 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(benchCommand(), playCommand(), visitsCommand(), winterCommand(), replayCommand(), codeCommand(), backendCommand())
+	root.AddCommand(
+		benchCommand(), playCommand(), visitsCommand(), winterCommand(), replayCommand(), codeCommand(),
+		backendCommand(), authorityCommand(),
+	)
 	if err := root.ExecuteContext(ctx); err != nil {
 		var code exitCode
 		if errors.As(err, &code) {
