@@ -235,10 +235,15 @@ func (l *Log) ready() error {
 		l.wake()
 	}
 	// A file that is empty is taken again, lest a bad disk fill with such.
-	if l.size > 0 && (l.suspect || l.size >= l.o.most || now.Trusted && l.now.over(now.Wall)) {
-		return l.begin(place{number: l.now.number + 1, month: month(now.Wall)})
+	if l.size == 0 || !l.suspect && l.size < l.o.most && !(now.Trusted && l.now.over(now.Wall)) {
+		return nil
 	}
-	return nil
+	err := l.begin(place{number: l.now.number + 1, month: month(now.Wall)})
+	if err != nil && !l.suspect {
+		l.stats.Err = "beginning a file: " + err.Error()
+		return nil // the present one takes events all the same
+	}
+	return err
 }
 
 // write appends lines and syncs them, or takes them back.

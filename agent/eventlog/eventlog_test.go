@@ -15,13 +15,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	. "github.com/digital-sentinel/sentinel/agent/eventlog"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const day = 24 * time.Hour
 
@@ -321,6 +318,29 @@ func TestDiskTrouble(t *testing.T) {
 	}
 	open(t, Opts{Dir: dir, Now: c.now})
 	wantSeqs(t, dir, 1, 2, 3, 4)
+}
+
+// A month that cannot get its file goes on in the one before.
+func TestNoNewFile(t *testing.T) {
+	c, dir := clockAt(noon), t.TempDir()
+	closed := false
+	l := open(t, On(Opts{Dir: dir, Now: c.now}, func(name string, flag int, mode os.FileMode) (Disk, error) {
+		if closed {
+			return nil, syscall.ENFILE
+		}
+		return os.OpenFile(name, flag, mode)
+	}))
+	put(t, l, event(1, c.now()))
+	closed = true
+	c.set(noon.AddDate(0, 1, 0), true)
+	put(t, l, event(2, c.now()))
+	wantSeqs(t, dir, 1, 2)
+	closed = false
+	put(t, l, event(3, c.now()))
+	wantSeqs(t, dir, 1, 2, 3)
+	if s := l.Stats(); s.File != "events-000002-2026-12.log" {
+		t.Errorf("it goes on in %s", s.File)
+	}
 }
 
 // Whatever can name a person is of a type that no event holds.

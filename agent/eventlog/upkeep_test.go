@@ -170,7 +170,7 @@ func TestNothingGoesEarly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range rapid.IntRange(1, 20).Draw(t, "steps") {
+		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			truly = truly.Add(time.Duration(rapid.IntRange(0, 60).Draw(t, "days")) * day)
 			wall, trusted := truly, rapid.Bool().Draw(t, "trusted")
 			if !trusted {
