@@ -140,7 +140,7 @@ type Certificate struct {
 
 // Verify checks a certificate and returns what it says. The kiosk's own
 // certificate is trusted if it is exactly trusted, or of an authority in
-// trusted and valid at the time that is stated.
+// trusted and valid at the time that is stated, if the kiosk's clock was believed.
 func Verify(data []byte, trusted []*x509.Certificate) (*Statement, error) {
 	c, err := parse(data)
 	if err != nil {
@@ -156,8 +156,12 @@ func Verify(data []byte, trusted []*x509.Certificate) (*Statement, error) {
 	for _, t := range trusted {
 		roots.AddCert(t)
 	}
+	at := c.statement.Finished.Wall
+	if !c.statement.Finished.Trusted {
+		at = c.leaf.NotBefore // the kiosk did not know when it was, and says so
+	}
 	_, err = c.leaf.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: c.chain, CurrentTime: c.statement.Finished.Wall,
+		Roots: roots, Intermediates: c.chain, CurrentTime: at,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	switch {

@@ -425,6 +425,16 @@ func TestVerifyRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	lost, unsure := prepared(t)
+	unsure.Now = func() checkin.Stamp { return checkin.Stamp{Wall: time.Unix(0, 0).UTC()} }
+	if _, err := Run(unsure); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(unsure.Out); err != nil {
+		t.Error(err)
+	} else if s, err := Verify(data, trusted(t, filepath.Join(lost, "ca.pem"))); err != nil || s.Finished.Trusted {
+		t.Errorf("a kiosk that did not know the time: %v", err)
+	}
 	again, named := prepared(t)
 	named.Key, named.Chain, named.Device = o.Key, o.Chain, "k-2"
 	if _, err := Run(named); err != nil {
