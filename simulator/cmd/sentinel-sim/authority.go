@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -281,7 +282,13 @@ The last line's hash stands for all of it: written down elsewhere and given as
 			if err != nil {
 				return refused(cmd, err)
 			}
-			return refused(cmd, printLog(cmd.OutOrStdout(), entries, head, asJSON))
+			if err := printLog(cmd.OutOrStdout(), entries, asJSON); err != nil {
+				return err
+			}
+			if head != "" && !slices.ContainsFunc(entries, func(e authority.Entry) bool { return e.Hash() == head }) {
+				return refused(cmd, errors.New("the log does not hold that head: it was changed, or another one was put in its place"))
+			}
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&head, "head", "", "a hash that this command has printed before")
@@ -289,11 +296,10 @@ The last line's hash stands for all of it: written down elsewhere and given as
 	return cmd
 }
 
-func printLog(out io.Writer, entries []authority.Entry, head string, asJSON bool) error {
-	known, last := head == "", ""
+func printLog(out io.Writer, entries []authority.Entry, asJSON bool) error {
+	last := ""
 	for _, e := range entries {
 		last = e.Hash()
-		known = known || last == head
 		if asJSON {
 			if err := json.NewEncoder(out).Encode(e); err != nil {
 				return err
@@ -309,9 +315,6 @@ func printLog(out io.Writer, entries []authority.Entry, head string, asJSON bool
 			}
 		}
 		fmt.Fprintln(out)
-	}
-	if !known {
-		return errors.New("the log does not hold that head: it was changed, or another one was put in its place")
 	}
 	if !asJSON {
 		fmt.Fprintf(out, "%d lines, each in order; head %s\n", len(entries), last)
