@@ -178,10 +178,13 @@ func (b *Bench) StartAgent(ctx context.Context) error {
 	if err := b.kiosk.start(); err != nil {
 		return err
 	}
-	_, ok := b.facts.wait(ctx, mark, time.Now().Add(readyLimit), func(f Fact) bool {
+	_, err := b.facts.wait(ctx, mark, time.Now().Add(readyLimit), func(f Fact) bool {
 		return f.Kind == "screen" && f.Name != "starting" || f.Kind == "agent" && f.State == "ended"
 	})
-	if !ok || !b.kiosk.running() {
+	if ctx.Err() != nil {
+		return err
+	}
+	if err != nil || !b.kiosk.running() {
 		return fmt.Errorf("the agent is not ready: %s", b.kiosk.words())
 	}
 	return b.awaitDevices(ctx)

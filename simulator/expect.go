@@ -57,9 +57,9 @@ func Alarms() []string {
 
 // find waits for a fact, and says in the error what was seen instead.
 func (p *player) find(ctx context.Context, deadline time.Time, kind string, is func(Fact) bool) error {
-	_, ok := p.bench.facts.wait(ctx, p.mark, deadline, func(f Fact) bool { return f.Kind == kind && is(f) })
-	if ok {
-		return nil
+	_, err := p.bench.facts.wait(ctx, p.mark, deadline, func(f Fact) bool { return f.Kind == kind && is(f) })
+	if err != errUnseen {
+		return err
 	}
 	list, _ := p.bench.facts.after(p.mark)
 	var seen []string
@@ -202,7 +202,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	case <-t.C:
 		return nil
 	}

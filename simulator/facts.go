@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -54,21 +55,25 @@ func (f *facts) after(mark int) ([]Fact, <-chan struct{}) {
 	return slices.Clone(f.list[min(mark, len(f.list)):]), f.woken
 }
 
-// wait looks for a fact since mark until deadline.
-func (f *facts) wait(ctx context.Context, mark int, deadline time.Time, is func(Fact) bool) (Fact, bool) {
+// errUnseen is what wait gives when nothing of the kind was seen in time.
+var errUnseen = errors.New("it was not seen")
+
+// wait looks for a fact since mark until deadline. A ctx that ends first is
+// told by its cause: then nobody knows whether the fact would have come.
+func (f *facts) wait(ctx context.Context, mark int, deadline time.Time, is func(Fact) bool) (Fact, error) {
 	limit := time.NewTimer(time.Until(deadline))
 	defer limit.Stop()
 	for {
 		list, more := f.after(mark)
 		if i := slices.IndexFunc(list, is); i >= 0 {
-			return list[i], true
+			return list[i], nil
 		}
 		select {
 		case <-more:
 		case <-limit.C:
-			return Fact{}, false
+			return Fact{}, errUnseen
 		case <-ctx.Done():
-			return Fact{}, false
+			return Fact{}, context.Cause(ctx)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -156,16 +157,16 @@ func (b *Bench) visit1(ctx context.Context, v VisitOpts, i int, r *VisitReport) 
 	if err := b.present(v.By, i); err != nil {
 		return err
 	}
-	verdict, ok := b.facts.wait(ctx, mark, limit, func(f Fact) bool { return f.Kind == "verdict" })
-	if !ok {
-		return fmt.Errorf("there was no verdict: %s", b.kiosk.words())
+	verdict, err := b.facts.wait(ctx, mark, limit, func(f Fact) bool { return f.Kind == "verdict" })
+	if err != nil {
+		return unless(err, "there was no verdict: "+b.kiosk.words())
 	}
 	if verdict.Outcome != string(checkin.Granted) {
 		return fmt.Errorf("the verdict was %s %s", verdict.Outcome, verdict.Reason)
 	}
-	open, ok := b.facts.wait(ctx, mark, limit, func(f Fact) bool { return f.Kind == "gate" && f.State == "unlocked" })
-	if !ok {
-		return fmt.Errorf("the gate did not open")
+	open, err := b.facts.wait(ctx, mark, limit, func(f Fact) bool { return f.Kind == "gate" && f.State == "unlocked" })
+	if err != nil {
+		return unless(err, "the gate did not open")
 	}
 	r.Granted++
 	r.Verdict = append(r.Verdict, time.Duration(verdict.Took)*time.Microsecond)
@@ -185,10 +186,18 @@ func (b *Bench) goThrough(ctx context.Context, real bool, mark int, limit time.T
 		return nil
 	}
 	b.far.walk(1)
-	if _, ok := b.facts.wait(ctx, mark, limit, func(f Fact) bool { return f.Kind == "passage" }); !ok {
-		return fmt.Errorf("the passage was not seen")
+	if _, err := b.facts.wait(ctx, mark, limit, func(f Fact) bool { return f.Kind == "passage" }); err != nil {
+		return unless(err, "the passage was not seen: "+b.kiosk.words())
 	}
 	return nil
+}
+
+// unless says what was not seen; a run that was told to end says that instead.
+func unless(err error, unseen string) error {
+	if err == errUnseen {
+		return errors.New(unseen)
+	}
+	return err
 }
 
 func (b *Bench) present(by string, i int) error {
