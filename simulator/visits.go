@@ -208,21 +208,41 @@ func (b *Bench) present(by string, i int) error {
 	return b.far.show([]byte(b.platform.Code(person.Ref)))
 }
 
+// A kiosk comes back to a platform that was away in its own time: with full
+// jitter up to five minutes later, and all kiosks not at once. It is given until
+// the attempt that it announces and settleAfter more, but not longer than
+// settleMost in all.
+const (
+	settleAfter = 10 * time.Second
+	settleMost  = 6 * time.Minute
+)
+
 // settled waits until everything is delivered.
 func (b *Bench) settled(ctx context.Context, r *VisitReport) error {
-	var err error
-	for range 200 {
+	began := time.Now()
+	for limit := began.Add(settleAfter); ; {
+		var err error
 		if r.Records, err = b.records(ctx); err != nil {
 			return err
 		}
 		if r.Records.delivered >= r.Records.stored {
 			return nil
 		}
+		s, err := b.seen.status(ctx)
+		if err != nil {
+			return err
+		}
+		if next := s.Queue.NextTry.Add(settleAfter); next.After(limit) && next.Before(began.Add(settleMost)) {
+			limit = next
+		}
+		if !time.Now().Before(limit) {
+			return fmt.Errorf("%d of %d visit records were delivered; the kiosk's last word: %q, next try %s",
+				r.Records.delivered, r.Records.stored, s.Queue.LastError, s.Queue.NextTry.Format(time.TimeOnly))
+		}
 		if err := sleep(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("%d of %d visit records were delivered", r.Records.delivered, r.Records.stored)
 }
 
 // rss is the agent's resident memory in bytes.
