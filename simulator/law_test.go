@@ -60,6 +60,7 @@ var law = map[string][]string{
 	"simulator/front":            {"simulator/fault"},
 	"simulator/backend":          {"agent/checkin", "agent/signed", "agent/credential", "agent/statuslist", "agent/trust/feed", "agent/backend/api", "agent/clock"},
 	"simulator/authority":        {"agent/checkin"},
+	"simulator/crowd":            {"agent/checkin", "agent/queue", "agent/backend", "simulator/backend"},
 	"simulator":                  {"*"},
 	"simulator/cmd/sentinel-sim": {"*"},
 }
@@ -77,7 +78,7 @@ var foreign = map[string]struct {
 	"golang.org/x/sys":                  {[]string{"drivers/host", "simulator/front"}, "ioctls that no library has; pseudo-terminals on the bench"},
 	"github.com/makiuchi-d/gozxing":     {[]string{"drivers/camqr", "simulator/camqr"}, "pictures to codes"},
 	"go.etcd.io/bbolt":                  {[]string{"agent/queue", "simulator/backend"}, "records on disk"},
-	"filippo.io/age":                    {[]string{"agent/queue", "simulator/authority", "simulator/backend", "simulator"}, "identities sealed to the authority"},
+	"filippo.io/age":                    {[]string{"agent/queue", "simulator/authority", "simulator/backend", "simulator", "simulator/crowd"}, "identities sealed to the authority"},
 	"golang.org/x/text":                 {[]string{"drivers/syn6288", "simulator/syn6288", "agent/credential", "agent/catalogue"}, "GBK"},
 	"github.com/fxamacker/cbor/v2":      {[]string{"agent/signed"}, "strict CBOR"},
 	"github.com/veraison/go-cose":       {[]string{"agent/signed"}, "COSE_Sign1"},
@@ -248,7 +249,7 @@ func TestPureRoomsStayPure(t *testing.T) {
 // single lists rooms of drivers and simulator that have no twin.
 var single = []string{
 	"drivers/host", "drivers/transcript", "drivers/linecode", "drivers/pulse",
-	"simulator/front", "simulator/fault", "simulator/backend", "simulator/authority", "simulator/cmd",
+	"simulator/front", "simulator/fault", "simulator/backend", "simulator/authority", "simulator/crowd", "simulator/cmd",
 }
 
 // TestMirror: every driver has a far end of the same name, and the reverse.

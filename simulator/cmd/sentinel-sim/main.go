@@ -28,7 +28,7 @@ func main() {
 	}
 	root.AddCommand(
 		benchCommand(), playCommand(), visitsCommand(), winterCommand(), replayCommand(), codeCommand(),
-		backendCommand(), authorityCommand(),
+		backendCommand(), crowdCommand(), authorityCommand(),
 	)
 	if err := root.ExecuteContext(ctx); err != nil {
 		var code exitCode

@@ -1,0 +1,45 @@
+package crowd_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/digital-sentinel/sentinel/simulator/crowd"
+)
+
+// A small crowd comes back at once, some answers are lost, and people go on
+// coming meanwhile: the store has every record once.
+func TestEveryRecordArrivesOnce(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r, err := crowd.Run(t.Context(), crowd.Opts{
+		Kiosks: 20, Records: 50, Batch: 7, Live: 300 * time.Millisecond, Twice: 0.5, Spread: time.Second, Store: "memory",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Once() || r.Drained != 20*50 || r.Left != 0 {
+		t.Errorf("%+v, want 1000 records drained, none left, each once", r)
+	}
+	if r.Again == 0 || r.Again < r.Repeated || r.Live == 0 || r.Handshakes < 20 {
+		t.Errorf("%+v: nothing was repeated, nobody came, or kiosks shared a connection", r)
+	}
+	if left, _ := os.ReadDir(os.TempDir()); len(left) > 0 {
+		t.Errorf("%v is left behind", left)
+	}
+}
+
+func TestACrowdThatIsToldToEnd(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	ended := errors.New("told to end")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	told := crowd.Opts{Kiosks: 2, Records: 100_000, Store: "memory", Told: func(crowd.Progress) { cancel(ended) }}
+	if _, err := crowd.Run(ctx, told); !errors.Is(err, ended) {
+		t.Errorf("%v, want the cause", err)
+	}
+	if left, _ := os.ReadDir(os.TempDir()); len(left) > 0 {
+		t.Errorf("%v is left behind", left)
+	}
+}
