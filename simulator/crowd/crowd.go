@@ -33,7 +33,7 @@ type Opts struct {
 	Live    time.Duration // each kiosk makes a live record so often
 	Twice   float64       // share of the calls whose first answer is lost, 0 to 1
 	// Store is where the platform keeps records: memory, bolt (a file in the
-	// run's own folder) or bolt:PATH (an empty store; it stays).
+	// run's own folder) or bolt:PATH (a new file, which stays).
 	Store       string
 	NoAdmission bool          // the platform takes whatever comes
 	Spread      time.Duration // a kiosk waits a random part of it before its first call
@@ -49,7 +49,7 @@ var ErrTime = errors.New("the time is up")
 // or its time, the report holds what was done until then, and the error is the
 // cause. Its folder is removed in every case.
 func Run(ctx context.Context, o Opts) (*Report, error) {
-	c, err := open(o)
+	c, err := open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ type crowd struct {
 	phase     phase
 }
 
-func open(o Opts) (*crowd, error) {
+func open(ctx context.Context, o Opts) (*crowd, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func open(o Opts) (*crowd, error) {
 		return nil, fmt.Errorf("making the crowd's folder: %w", err)
 	}
 	c := &crowd{o: o, dir: dir, authority: authority, kiosks: make([]*kiosk, o.Kiosks)}
-	if c.far, err = newFar(o, dir); err != nil {
+	if c.far, err = newFar(ctx, o, dir); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return c, nil
@@ -108,6 +108,7 @@ func (o *Opts) check() error {
 }
 
 func (c *crowd) run(ctx context.Context) (*Report, error) {
+	c.phase.begin("fill", c.o.Kiosks*c.o.Records, &c.tally.filled)
 	defer c.tell()()
 	if err := c.fill(ctx); err != nil {
 		return &c.report, err
@@ -134,7 +135,6 @@ func (c *crowd) close() error {
 // fill makes the kiosks and what waits on them: several at a time, for each
 // waits for its disk.
 func (c *crowd) fill(ctx context.Context) error {
-	c.phase.begin("fill", c.o.Kiosks*c.o.Records, &c.tally.filled)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	next := make(chan int)
@@ -228,7 +228,7 @@ func (c *crowd) until(ctx context.Context, is func() bool) {
 func (c *crowd) left() int {
 	n := 0
 	for _, k := range c.kiosks {
-		n += k.queue.Stats().Depth
+		n += k.left()
 	}
 	return n
 }

@@ -3,9 +3,11 @@ package crowd
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -15,10 +17,10 @@ import (
 
 // far is the platform, and what is seen of the crowd at its door.
 type far struct {
-	pki      *backend.PKI
-	platform *backend.Platform
-	server   *backend.Server
-	url      string
+	pki    *backend.PKI
+	store  backend.Store
+	server *backend.Server
+	url    string
 
 	handshakes, resumed atomic.Int64
 	bytes               atomic.Int64 // of the calls' bodies
@@ -26,32 +28,53 @@ type far struct {
 	goneFor             atomic.Int64 // nanoseconds that they had been worked on
 }
 
-func newFar(o Opts, _ string) (*far, error) {
-	if o.Store != "memory" {
-		return nil, fmt.Errorf("%q is no store; there is memory", o.Store)
+func newFar(ctx context.Context, o Opts, dir string) (*far, error) {
+	f := &far{}
+	var err error
+	if f.pki, err = backend.NewPKI("crowd", time.Now()); err != nil {
+		return nil, err
 	}
-	pki, err := backend.NewPKI("crowd", time.Now())
-	if err != nil {
+	if f.store, err = openStore(ctx, o.Store, dir); err != nil {
 		return nil, err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("opening the platform's address: %w", err)
+		return nil, errors.Join(fmt.Errorf("opening the platform's address: %w", err), f.store.Close())
 	}
-	f := &far{pki: pki, url: "https://" + l.Addr().String()}
-	f.platform = backend.New(backend.Opts{Key: pki.Statement, KeyID: pki.KeyID, Now: time.Now})
-	config := pki.ServerTLS()
+	f.url = "https://" + l.Addr().String()
+	platform := backend.New(backend.Opts{Key: f.pki.Statement, KeyID: f.pki.KeyID, Now: time.Now, Store: f.store})
+	config := f.pki.ServerTLS()
 	config.VerifyConnection = f.shaken
 	f.server = &backend.Server{
-		Handler: f.watch(f.platform.Handler()), TLS: config,
+		Handler: f.watch(platform.Handler()), TLS: config,
 		Listen: func() (net.Listener, error) { return l, nil },
 	}
 	return f, nil
 }
 
+// openStore opens an empty store: who was there before could not be told from
+// this crowd.
+func openStore(ctx context.Context, spec, dir string) (backend.Store, error) {
+	if spec == "bolt" {
+		spec = "bolt:" + filepath.Join(dir, "platform.db")
+	}
+	store, err := backend.OpenStore(spec)
+	if err != nil {
+		return nil, err
+	}
+	held, err := store.Count(ctx, backend.Checkins)
+	if err == nil && held.Records > 0 {
+		err = fmt.Errorf("the store %s holds %d records already: name a file that is not there yet", spec, held.Records)
+	}
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
 func (f *far) close() error {
 	f.server.Down()
-	return nil
+	return f.store.Close()
 }
 
 // shaken counts a handshake.
@@ -77,14 +100,12 @@ func (f *far) watch(h http.Handler) http.Handler {
 }
 
 // again is how many records came that were held already.
-func (f *far) again(context.Context) (int, error) { return f.platform.Count().Again, nil }
+func (f *far) again(ctx context.Context) (int, error) {
+	held, err := f.store.Count(ctx, backend.Checkins)
+	return held.Again, err
+}
 
 // records gives every record that the store holds.
-func (f *far) records(_ context.Context, yield func(checkin.Record) error) error {
-	for _, r := range f.platform.Records() {
-		if err := yield(r); err != nil {
-			return err
-		}
-	}
-	return nil
+func (f *far) records(ctx context.Context, yield func(checkin.Record) error) error {
+	return f.store.Records(ctx, backend.Checkins, yield)
 }

@@ -19,7 +19,8 @@ import (
 type kiosk struct {
 	c      *crowd
 	number int
-	queue  *queue.Queue
+	name   string
+	queue  *queue.Queue // nil: a sender has none
 	client *uplink.Client
 	first  time.Duration // waited before the first call
 
@@ -29,21 +30,28 @@ type kiosk struct {
 	live    map[int]time.Time // live records without an answer, and when they were made
 }
 
-func (c *crowd) newKiosk(i int) (*kiosk, error) {
-	name := fmt.Sprintf("crowd-%05d", i)
-	tls, err := c.far.pki.Enrol(name)
+// newSender makes a kiosk without a queue.
+func (c *crowd) newSender(i int) (*kiosk, error) {
+	k := &kiosk{c: c, number: i, name: fmt.Sprintf("crowd-%05d", i), live: map[int]time.Time{}}
+	tls, err := c.far.pki.Enrol(k.name)
 	if err != nil {
 		return nil, err
 	}
-	k := &kiosk{c: c, number: i, settled: make([]bool, c.o.Records), live: map[int]time.Time{}}
+	k.client, err = uplink.New(uplink.Opts{URL: c.far.url, TLS: tls, Venue: venue, Kiosk: k.name, Lane: lane, Version: "crowd"})
+	return k, err
+}
+
+func (c *crowd) newKiosk(i int) (*kiosk, error) {
+	k, err := c.newSender(i)
+	if err != nil {
+		return nil, err
+	}
+	k.settled = make([]bool, c.o.Records)
 	if c.o.Spread > 0 {
 		k.first = rand.N(c.o.Spread)
 	}
-	if k.client, err = uplink.New(uplink.Opts{URL: c.far.url, TLS: tls, Venue: venue, Kiosk: name, Lane: lane, Version: "crowd"}); err != nil {
-		return nil, err
-	}
 	k.queue, err = queue.Open(queue.Opts{
-		Dir: filepath.Join(c.dir, name), Device: name, Recipient: c.authority.Recipient().String(),
+		Dir: filepath.Join(c.dir, k.name), Device: k.name, Recipient: c.authority.Recipient().String(),
 		Max: c.o.Records + 200_000,
 	})
 	return k, err
@@ -55,6 +63,14 @@ func (k *kiosk) close() error {
 		return nil
 	}
 	return k.queue.Close()
+}
+
+// left counts what waits.
+func (k *kiosk) left() int {
+	if k.queue == nil {
+		return 0
+	}
+	return k.queue.Stats().Depth
 }
 
 // fill puts what waits into the queue, as if an outage had just ended.
@@ -135,9 +151,15 @@ func (k *kiosk) send1(ctx context.Context, t checkin.Traffic, records []checkin.
 	case errors.As(err, &refusal):
 		k.c.tally.refusals.Add(1)
 		k.c.tally.refused.Add(n)
+		if t == checkin.Live {
+			k.c.tally.liveCalls.Add(1)
+		}
 	case err != nil && ctx.Err() == nil:
 		k.c.tally.unanswered.Add(1)
 		k.c.tally.wasted.Add(n)
+		if errors.Is(err, context.DeadlineExceeded) {
+			k.c.tally.timedOut.Add(1)
+		}
 	}
 	return acks, err
 }

@@ -8,8 +8,8 @@ import (
 
 // Progress is how far a run is.
 type Progress struct {
-	Phase    string // fill, drain or check
-	Done, Of int    // records
+	Phase    string // fill, drain, upload or check
+	Done, Of int    // records; Of is 0 where there is no end to it
 	Refusals int    // calls put off so far
 	Live     int    // live records acknowledged so far
 	Elapsed  time.Duration
@@ -55,7 +55,6 @@ func (p *phase) progress() Progress {
 // tell samples memory and tells how far the run is, once a second, until the
 // function that it returns is called.
 func (c *crowd) tell() (end func()) {
-	c.phase.begin("fill", c.o.Kiosks*c.o.Records, &c.tally.filled)
 	over := make(chan struct{})
 	var told sync.WaitGroup
 	told.Go(func() {
@@ -79,8 +78,6 @@ func (c *crowd) tell() (end func()) {
 func (c *crowd) progress() Progress {
 	p := c.phase.progress()
 	p.Refusals = int(c.tally.refusals.Load())
-	c.tally.mu.Lock()
-	defer c.tally.mu.Unlock()
-	p.Live = len(c.tally.live)
+	p.Live = int(c.tally.live.Load())
 	return p
 }

@@ -24,7 +24,9 @@ type Report struct {
 
 	Refusals   int           `json:"refusals"`        // calls that the platform put off
 	Refused    int           `json:"refused_records"` // the records in them
+	LiveCalls  int           `json:"live_refusals"`   // of these calls, in the live lane
 	Unanswered int           `json:"unanswered"`      // calls that failed otherwise
+	TimedOut   int           `json:"timed_out"`       // of these, for want of time; the rest had a broken connection
 	Wasted     int           `json:"wasted_records"`  // the records in them: brought, and not acknowledged
 	Gone       int           `json:"gone"`            // calls that the platform worked on after the kiosk had hung up
 	GoneFor    time.Duration `json:"gone_for_ns"`
@@ -62,14 +64,16 @@ type tally struct {
 	filled, drained, rejected atomic.Int64 // records
 	refusals, refused         atomic.Int64 // calls, and the records in them
 	unanswered, wasted        atomic.Int64 // likewise
+	liveCalls, timedOut       atomic.Int64 // of the refusals in the live lane; of the unanswered
 	repeated                  atomic.Int64 // records
 
 	up   time.Time
 	took time.Duration
 	cpu  time.Duration
 
-	mu   sync.Mutex
-	live []time.Duration
+	live  atomic.Int64 // records
+	mu    sync.Mutex
+	waits []time.Duration // of the live records
 }
 
 func (t *tally) begin() { t.up, t.cpu = time.Now(), cpu() }
@@ -79,7 +83,8 @@ func (t *tally) end() { t.took, t.cpu = time.Since(t.up), cpu()-t.cpu }
 func (t *tally) waited(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.live = append(t.live, d)
+	t.waits = append(t.waits, d)
+	t.live.Add(1)
 }
 
 // sum writes down what was counted.
@@ -92,11 +97,12 @@ func (c *crowd) sum() {
 	}
 	r.Refusals, r.Refused = int(t.refusals.Load()), int(t.refused.Load())
 	r.Unanswered, r.Wasted = int(t.unanswered.Load()), int(t.wasted.Load())
+	r.LiveCalls, r.TimedOut = int(t.liveCalls.Load()), int(t.timedOut.Load())
 	r.Rejected, r.Repeated = int(t.rejected.Load()), int(t.repeated.Load())
 	r.Gone, r.GoneFor = int(f.gone.Load()), time.Duration(f.goneFor.Load())
 	r.Handshakes, r.Resumed, r.Bytes = int(f.handshakes.Load()), int(f.resumed.Load()), f.bytes.Load()
-	slices.Sort(t.live)
-	r.Live, r.LiveP50, r.LiveP99, r.LiveMax = len(t.live), percentile(t.live, 50), percentile(t.live, 99), percentile(t.live, 100)
+	slices.Sort(t.waits)
+	r.Live, r.LiveP50, r.LiveP99, r.LiveMax = len(t.waits), percentile(t.waits, 50), percentile(t.waits, 99), percentile(t.waits, 100)
 	r.Peak = resident("VmHWM:")
 	r.Private = max(c.phase.private.Load(), resident("RssAnon:"))
 }
@@ -113,7 +119,7 @@ func percentile(sorted []time.Duration, p int) time.Duration {
 func (c *crowd) check(ctx context.Context) error {
 	r := &c.report
 	var checked atomic.Int64
-	c.phase.begin("check", r.Drained+r.Live, &checked)
+	c.phase.begin("check", int(c.tally.drained.Load()+c.tally.live.Load()), &checked)
 	seen := make([][]bool, len(c.kiosks))
 	for i, k := range c.kiosks {
 		seen[i] = make([]bool, k.made)

@@ -14,7 +14,7 @@ import (
 
 func crowdCommand() *cobra.Command {
 	o := crowd.Opts{}
-	asJSON := false
+	asJSON, clean := false, false
 	cmd := &cobra.Command{
 		Use:   "crowd",
 		Short: "let hundreds of kiosks come back at once, and count what becomes of their records",
@@ -46,18 +46,22 @@ What is printed:
                there and nobody's (strange). All must be 0
 
 It exits 0 if everything was drained and is in the store exactly once, else 1.`,
-		Example: "  sentinel-sim crowd\n  sentinel-sim crowd --kiosks 100 --records 5000 --live 10s --no-admission --for 2m",
+		Example: "  sentinel-sim crowd\n  sentinel-sim crowd --kiosks 100 --records 5000 --live 10s --no-admission --for 2m\n  sentinel-sim crowd --clean-upload",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			run, print := crowd.Run, printCrowd
+			if clean {
+				run, print = crowd.Upload, printUpload
+				uploadDefaults(cmd, &o)
+			}
+			if asJSON {
+				print = func(out io.Writer, r *crowd.Report) error { return indented(out).Encode(r) }
+			}
 			o.Told = teller(cmd.ErrOrStderr())
-			r, err := crowd.Run(cmd.Context(), o)
+			r, err := run(cmd.Context(), o)
 			clearLine(cmd.ErrOrStderr())
 			if r == nil || r.Kiosks == 0 {
 				return err
-			}
-			print := printCrowd
-			if asJSON {
-				print = func(out io.Writer, r *crowd.Report) error { return indented(out).Encode(r) }
 			}
 			if perr := print(cmd.OutOrStdout(), r); perr != nil {
 				return perr
@@ -71,12 +75,23 @@ It exits 0 if everything was drained and is in the store exactly once, else 1.`,
 	f.IntVar(&o.Batch, "batch", 0, "most records a call; 0: what the queue makes of it, 200")
 	f.DurationVar(&o.Live, "live", time.Minute, "each kiosk makes a live record so often; 0: none")
 	f.Float64Var(&o.Twice, "twice", 0.2, "share of the calls whose first answer is lost, so that they are made twice, 0 to 1")
-	f.StringVar(&o.Store, "store", "memory", "where the platform keeps records: memory, bolt (a temporary file) or bolt:PATH")
+	f.StringVar(&o.Store, "store", "bolt", "where the platform keeps records: memory, bolt (a temporary file) or bolt:PATH (a new file)")
 	f.BoolVar(&o.NoAdmission, "no-admission", false, "the platform takes whatever comes, without putting anybody off")
 	f.DurationVar(&o.Spread, "connect-spread", 0, "each kiosk waits a random part of it before its first call")
 	f.DurationVar(&o.For, "for", 10*time.Minute, "at most so long from the platform's start; 0: no limit")
+	f.BoolVar(&clean, "clean-upload", false, "measure the platform without the kiosks' disks: 16 senders, batches of 100, for 10s, unless said otherwise")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// uploadDefaults are those of a clean upload, for what nobody has said.
+func uploadDefaults(cmd *cobra.Command, o *crowd.Opts) {
+	if !cmd.Flags().Changed("kiosks") {
+		o.Kiosks = 16
+	}
+	if !cmd.Flags().Changed("for") {
+		o.For = 10 * time.Second
+	}
 }
 
 // crowdResult says in words and by the exit code what did not come out right.
@@ -116,7 +131,10 @@ func teller(w io.Writer) func(crowd.Progress) {
 			return
 		}
 		phase, last = p.Phase, time.Now()
-		line := fmt.Sprintf("%s  %d of %d records", p.Phase, p.Done, p.Of)
+		line := fmt.Sprintf("%s  %d records", p.Phase, p.Done)
+		if p.Of > 0 {
+			line = fmt.Sprintf("%s  %d of %d records", p.Phase, p.Done, p.Of)
+		}
 		if p.Phase == "drain" {
 			line += fmt.Sprintf(", %d left, %d calls put off, %d live", p.Of-p.Done, p.Refusals, p.Live)
 		}
@@ -135,24 +153,38 @@ func clearLine(w io.Writer) {
 
 func printCrowd(out io.Writer, r *crowd.Report) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(name, text string) { fmt.Fprintf(w, "%s\t%s\n", name, text) }
-	row("kiosks", fmt.Sprintf("%d with %d records, filled in %v", r.Kiosks, r.Records, r.Filled.Round(time.Second)))
-	row("drained", fmt.Sprintf("%d (%s), %d left", r.Drained, share(r.Drained, r.Records), r.Left))
-	row("time", fmt.Sprintf("%v, %.0f records/s", r.Took.Round(10*time.Millisecond), r.Rate))
-	row("put off", fmt.Sprintf("%d calls with %d records", r.Refusals, r.Refused))
-	row("wasted", fmt.Sprintf("%d records in %d calls; %d calls were worked on for nobody, %v", r.Wasted, r.Unanswered, r.Gone, r.GoneFor.Round(time.Millisecond)))
-	row("duplicates", fmt.Sprintf("%d recognised; %d records were brought twice on order", r.Again, r.Repeated))
+	fmt.Fprintf(w, "kiosks\t%d with %d records, filled in %v\n", r.Kiosks, r.Records, r.Filled.Round(time.Second))
+	fmt.Fprintf(w, "drained\t%d (%s), %d left\n", r.Drained, share(r.Drained, r.Records), r.Left)
+	fmt.Fprintf(w, "time\t%v, %.0f records/s\n", r.Took.Round(10*time.Millisecond), r.Rate)
 	if r.Live > 0 {
-		row("live", fmt.Sprintf("%d records, p50 %v  p99 %v  max %v", r.Live, round(r.LiveP50), round(r.LiveP99), round(r.LiveMax)))
+		fmt.Fprintf(w, "live\t%d records, p50 %v  p99 %v  max %v\n", r.Live, round(r.LiveP50), round(r.LiveP99), round(r.LiveMax))
 	}
-	row("handshakes", fmt.Sprintf("%d, %d of them resumed", r.Handshakes, r.Resumed))
-	row("brought", fmt.Sprintf("%.1f MB in bodies", float64(r.Bytes)/1e6))
-	row("processor", fmt.Sprintf("%v, %.2f of one", r.CPU.Round(10*time.Millisecond), r.CPU.Seconds()/max(r.Took.Seconds(), 1e-9)))
-	row("memory", fmt.Sprintf("%.0f MB private, %.0f MB with mapped files", float64(r.Private)/1e6, float64(r.Peak)/1e6))
-	if r.Checked {
-		row("at the store", fmt.Sprintf("%d lost, %d doubled, %d strange, %d rejected", r.Lost, r.Doubled, r.Strange, r.Rejected))
-	} else {
-		row("at the store", "not checked")
-	}
+	printCost(w, r)
 	return w.Flush()
+}
+
+func printUpload(out io.Writer, r *crowd.Report) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "senders\t%d, for %v\n", r.Kiosks, r.Took.Round(10*time.Millisecond))
+	fmt.Fprintf(w, "taken\t%d unique records, %.0f a second\n", r.Drained, r.Rate)
+	fmt.Fprintf(w, "call\tp50 %v  p99 %v  max %v, the second of those made twice included\n", round(r.LiveP50), round(r.LiveP99), round(r.LiveMax))
+	printCost(w, r)
+	return w.Flush()
+}
+
+// printCost prints what both have.
+func printCost(w io.Writer, r *crowd.Report) {
+	fmt.Fprintf(w, "put off\t%d calls with %d records, %d of the calls live ones\n", r.Refusals, r.Refused, r.LiveCalls)
+	fmt.Fprintf(w, "wasted\t%d records in %d calls (%d timed out); %d calls were worked on for nobody, for %v in all\n",
+		r.Wasted, r.Unanswered, r.TimedOut, r.Gone, r.GoneFor.Round(time.Millisecond))
+	fmt.Fprintf(w, "duplicates\t%d recognised; %d records were brought twice on order\n", r.Again, r.Repeated)
+	fmt.Fprintf(w, "handshakes\t%d, %d of them resumed\n", r.Handshakes, r.Resumed)
+	fmt.Fprintf(w, "brought\t%.1f MB in bodies\n", float64(r.Bytes)/1e6)
+	fmt.Fprintf(w, "processor\t%v, %.2f of one\n", r.CPU.Round(10*time.Millisecond), r.CPU.Seconds()/max(r.Took.Seconds(), 1e-9))
+	fmt.Fprintf(w, "memory\t%.0f MB private, %.0f MB with mapped files\n", float64(r.Private)/1e6, float64(r.Peak)/1e6)
+	if !r.Checked {
+		fmt.Fprintln(w, "at the store\tnot asked")
+		return
+	}
+	fmt.Fprintf(w, "at the store\t%d lost, %d doubled, %d strange, %d rejected\n", r.Lost, r.Doubled, r.Strange, r.Rejected)
 }

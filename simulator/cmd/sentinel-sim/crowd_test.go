@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/digital-sentinel/sentinel/simulator"
+	"github.com/digital-sentinel/sentinel/simulator/crowd"
 )
 
 // run runs a command with arguments, and returns what it prints.
@@ -37,6 +38,10 @@ func TestCrowdCommandsRefuse(t *testing.T) {
 		{"a day that is none", replayCommand(), "--at 2022-02-30 visitor", "--at"},
 		{"a policy that is not shipped", replayCommand(), "nowhere", "public-place"},
 		{"no policy", replayCommand(), "", "at least 1"},
+		{"a crowd of nobody", crowdCommand(), "--kiosks 0", "1 to 100000 kiosks"},
+		{"kiosks without records", crowdCommand(), "--records 0", "1 to 1000000 records"},
+		{"more than all calls twice", crowdCommand(), "--twice 1.5", "0 to 1"},
+		{"a store that is none", crowdCommand(), "--kiosks 1 --store floppy", `"floppy"`},
 	} {
 		if _, err := run(tt.cmd, strings.Fields(tt.args)...); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got error %v, want one with %q", tt.name, err, tt.want)
@@ -57,6 +62,10 @@ func TestCrowdCommandsPrint(t *testing.T) {
 			[]string{"no measurement", "domain C-12", "domain C-13", "domain C-14", "domain D-10", "hardware 3.5", "ours"}},
 		{"replay", replayCommand(), "--people 300 --at 2022-06-02 public-place residential",
 			[]string{"300 people", "assumed", "2022-06-02 00:00", "nat-expired", "public-place → residential", "people a second"}},
+		{"crowd", crowdCommand(), "--kiosks 3 --records 20",
+			[]string{"3 with 60 records", "60 (100.0 %), 0 left", "0 lost, 0 doubled, 0 strange, 0 rejected"}},
+		{"a clean upload", crowdCommand(), "--clean-upload --for 100ms --store memory",
+			[]string{"unique records", "0 lost, 0 doubled"}},
 		{"replay at an hour", replayCommand(), "--people 3 --at 2022-06-02T08:30:00Z visitor", []string{"2022-06-02 16:30"}},
 	} {
 		got, err := run(tt.cmd, strings.Fields(tt.args)...)
@@ -79,6 +88,14 @@ func TestCrowdCommandsPrintJSON(t *testing.T) {
 	var w simulator.WinterReport
 	if err := json.Unmarshal([]byte(out), &w); err != nil || w.People != 200 || len(w.Doors) != 2 {
 		t.Errorf("winter: %+v, error %v", w, err)
+	}
+	out, err = run(crowdCommand(), "--kiosks", "2", "--records", "10", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c crowd.Report
+	if err := json.Unmarshal([]byte(out), &c); err != nil || c.Drained != 20 || !c.Once() {
+		t.Errorf("crowd: %+v, error %v", c, err)
 	}
 	out, err = run(replayCommand(), "visitor", "--people", "200", "--json")
 	if err != nil {
