@@ -23,8 +23,8 @@ type far struct {
 	url    string
 
 	handshakes, resumed atomic.Int64
-	bytes               atomic.Int64 // of the calls' bodies
-	gone                atomic.Int64 // calls whose kiosk had hung up before the answer
+	bytes               atomic.Int64 // of the bodies of the calls that were worked on
+	gone                atomic.Int64 // of these, those whose kiosk had hung up before the answer
 	goneFor             atomic.Int64 // nanoseconds that they had been worked on
 }
 
@@ -43,10 +43,14 @@ func newFar(ctx context.Context, o Opts, dir string) (*far, error) {
 	}
 	f.url = "https://" + l.Addr().String()
 	platform := backend.New(backend.Opts{Key: f.pki.Statement, KeyID: f.pki.KeyID, Now: time.Now, Store: f.store})
+	handler := f.watch(platform.Handler())
+	if !o.NoAdmission {
+		handler = backend.NewAdmission(backend.AdmissionOpts{}).Wrap(handler)
+	}
 	config := f.pki.ServerTLS()
 	config.VerifyConnection = f.shaken
 	f.server = &backend.Server{
-		Handler: f.watch(platform.Handler()), TLS: config,
+		Handler: handler, TLS: config,
 		Listen: func() (net.Listener, error) { return l, nil },
 	}
 	return f, nil
@@ -86,7 +90,7 @@ func (f *far) shaken(s tls.ConnectionState) error {
 	return nil
 }
 
-// watch counts what comes in, and what is worked on for nobody.
+// watch counts what is worked on, and what of it for nobody.
 func (f *far) watch(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
