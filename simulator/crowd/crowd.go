@@ -11,6 +11,7 @@
 // Kiosks, platform, TLS and JSON at both ends share one machine's processors:
 // the figures compare two versions on one machine. The network is loopback and
 // loses nothing; what is lost is the answer to a call, on order (Opts.Twice).
+// A kiosk's event log is not there, nor its reserve of disk space.
 package crowd
 
 import (
@@ -29,7 +30,7 @@ import (
 type Opts struct {
 	Kiosks  int
 	Records int           // that wait on each kiosk when the platform comes up
-	Batch   int           // most records a call; 0: what the queue makes of it
+	Batch   int           // records a call of Upload; a queue makes its own batches
 	Live    time.Duration // each kiosk makes a live record so often
 	Twice   float64       // share of the calls whose first answer is lost, 0 to 1
 	// Store is where the platform keeps records: memory, bolt (a file in the
@@ -121,15 +122,18 @@ func (c *crowd) run(ctx context.Context) (*Report, error) {
 	return &c.report, errors.Join(err, c.check(ctx))
 }
 
-// close gives everything back.
+// close gives everything back. Queues are closed together: each waits for its
+// disk.
 func (c *crowd) close() error {
-	var err error
-	for _, k := range c.kiosks {
+	errs := make([]error, len(c.kiosks))
+	var closing sync.WaitGroup
+	for i, k := range c.kiosks {
 		if k != nil {
-			err = errors.Join(err, k.close())
+			closing.Go(func() { errs[i] = k.close() })
 		}
 	}
-	return errors.Join(err, c.far.close(), os.RemoveAll(c.dir))
+	closing.Wait()
+	return errors.Join(errors.Join(errs...), c.far.close(), os.RemoveAll(c.dir))
 }
 
 // fill makes the kiosks and what waits on them: several at a time, for each
@@ -193,11 +197,11 @@ func (c *crowd) drain(ctx context.Context) error {
 		drains.Go(func() { ended(end, k.drain(ctx)) })
 		lives.Go(func() { ended(end, k.trickle(live)) })
 	}
-	c.until(ctx, func() bool { return c.tally.drained.Load() >= int64(c.o.Kiosks*c.o.Records) })
+	until(ctx, 20*time.Millisecond, func() bool { return c.tally.drained.Load() >= int64(c.o.Kiosks*c.o.Records) })
 	c.tally.end()
 	endLive()
 	lives.Wait()
-	c.until(ctx, func() bool { return c.left() == 0 })
+	until(ctx, 200*time.Millisecond, func() bool { return c.left() == 0 })
 	err := context.Cause(ctx)
 	end(nil)
 	drains.Wait()
@@ -212,8 +216,8 @@ func ended(end context.CancelCauseFunc, err error) {
 }
 
 // until waits for something that nobody tells.
-func (c *crowd) until(ctx context.Context, is func() bool) {
-	t := time.NewTicker(20 * time.Millisecond)
+func until(ctx context.Context, every time.Duration, is func() bool) {
+	t := time.NewTicker(every)
 	defer t.Stop()
 	for !is() {
 		select {

@@ -18,7 +18,7 @@ func TestEveryRecordArrivesOnce(t *testing.T) {
 		t.Run(store, func(t *testing.T) {
 			t.Setenv("TMPDIR", t.TempDir())
 			r, err := crowd.Run(t.Context(), crowd.Opts{
-				Kiosks: 20, Records: 50, Batch: 7, Live: 300 * time.Millisecond, Twice: 0.5, Spread: time.Second, Store: store,
+				Kiosks: 20, Records: 50, Live: 300 * time.Millisecond, Twice: 0.5, Spread: time.Second, Store: store,
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -50,11 +50,16 @@ func (c *crowd) newKiosk(i int) (*kiosk, error) {
 	if c.o.Spread > 0 {
 		k.first = rand.N(c.o.Spread)
 	}
+	return k, k.open()
+}
+
+// open opens the queue; what is in it then has waited.
+func (k *kiosk) open() (err error) {
 	k.queue, err = queue.Open(queue.Opts{
-		Dir: filepath.Join(c.dir, k.name), Device: k.name, Recipient: c.authority.Recipient().String(),
-		Max: c.o.Records + 200_000,
+		Dir: filepath.Join(k.c.dir, k.name), Device: k.name, Recipient: k.c.authority.Recipient().String(),
+		Max: k.c.o.Records + 200_000, Reserve: -1, // hundreds of reserves would fill this disk
 	})
-	return k, err
+	return err
 }
 
 func (k *kiosk) close() error {
@@ -73,7 +78,8 @@ func (k *kiosk) left() int {
 	return k.queue.Stats().Depth
 }
 
-// fill puts what waits into the queue, as if an outage had just ended.
+// fill puts what waits into the queue, and starts the kiosk anew: power and
+// platform come back at the same time.
 func (k *kiosk) fill(ctx context.Context) error {
 	began := time.Now().Add(-time.Duration(k.c.o.Records) * apart)
 	for n := 0; n < k.c.o.Records && ctx.Err() == nil; {
@@ -87,7 +93,12 @@ func (k *kiosk) fill(ctx context.Context) error {
 		k.made = n
 		k.c.tally.filled.Add(int64(len(entries)))
 	}
-	return nil
+	err := k.queue.Close()
+	k.queue = nil
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	return k.open()
 }
 
 const (
@@ -100,9 +111,7 @@ func (k *kiosk) drain(ctx context.Context) error {
 	if pause(ctx, k.first) != nil {
 		return nil
 	}
-	return k.queue.Drain(ctx, func(ctx context.Context, records []checkin.Record) ([]checkin.Ack, error) {
-		return k.send(ctx, checkin.Backlog, records)
-	})
+	return k.queue.Drain(ctx, k.send)
 }
 
 // trickle makes live records until ctx ends. Kiosks are not in step.
@@ -126,9 +135,6 @@ func (k *kiosk) trickle(ctx context.Context) error {
 
 // send brings one batch, and now and then loses the answer and brings it again.
 func (k *kiosk) send(ctx context.Context, t checkin.Traffic, records []checkin.Record) ([]checkin.Ack, error) {
-	if most := k.c.o.Batch; most > 0 {
-		records = records[:min(most, len(records))] // the queue keeps what is not answered for
-	}
 	if rand.Float64() < k.c.o.Twice {
 		if _, err := k.send1(ctx, t, records); err != nil {
 			return nil, err

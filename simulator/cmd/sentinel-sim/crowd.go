@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -53,6 +54,8 @@ It exits 0 if everything was drained and is in the store exactly once, else 1.`,
 			if clean {
 				run, print = crowd.Upload, printUpload
 				uploadDefaults(cmd, &o)
+			} else if cmd.Flags().Changed("batch") {
+				return errors.New("--batch goes with --clean-upload: a queue makes its own batches")
 			}
 			if asJSON {
 				print = func(out io.Writer, r *crowd.Report) error { return indented(out).Encode(r) }
@@ -72,7 +75,7 @@ It exits 0 if everything was drained and is in the store exactly once, else 1.`,
 	f := cmd.Flags()
 	f.IntVar(&o.Kiosks, "kiosks", 500, "how many kiosks")
 	f.IntVar(&o.Records, "records", 1000, "how many records wait on each")
-	f.IntVar(&o.Batch, "batch", 0, "most records a call; 0: what the queue makes of it, 200")
+	f.IntVar(&o.Batch, "batch", 100, "records a call, with --clean-upload; a queue makes its own batches, of up to 200")
 	f.DurationVar(&o.Live, "live", time.Minute, "each kiosk makes a live record so often; 0: none")
 	f.Float64Var(&o.Twice, "twice", 0.2, "share of the calls whose first answer is lost, so that they are made twice, 0 to 1")
 	f.StringVar(&o.Store, "store", "bolt", "where the platform keeps records: memory, bolt (a temporary file) or bolt:PATH (a new file)")
