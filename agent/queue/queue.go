@@ -1,6 +1,6 @@
 // Package queue keeps check-in records until the platform holds them: sealed,
-// on the disk before Put returns, delivered in order at least once, and unique
-// by an identity without a clock.
+// on the disk before Put returns, delivered at least once, and unique by an
+// identity without a clock.
 //
 // # What it promises
 //
@@ -8,14 +8,18 @@
 //     leaves only when the platform says that it holds it, or refuses it for
 //     good (then it is kept among the dead, with the reason).
 //   - Its identity (device, epoch, seq) is never given twice: the epoch is
-//     random per file, seq only rises.
+//     random per store, seq only rises, and every seq that a failed commit may
+//     have written is left out.
 //   - Who came is encrypted to the authority's age key before it is written;
-//     this kiosk cannot read it back.
+//     this kiosk cannot read it back. An identity that nobody takes is removed
+//     after Opts.IdentityLife, and counted; its event stays.
 //   - A refusal is filed in the outbox of every configured recipient by the
 //     commit that stores it: there is no moment at which it is in one and not
 //     in the other. Each outbox is delivered, acknowledged and buried by itself,
 //     by the same code as the check-ins; one recipient's trouble touches neither
 //     another's outbox nor the check-ins.
+//   - It opens, whatever a power cut or a bad card has made of its files, and
+//     never needs a person to go on.
 //
 // # Outboxes
 //
@@ -26,22 +30,14 @@
 // is not filed there, and counted: it still reaches the platform as a check-in,
 // and a recipient that is away for ever must not close the lane.
 //
-// # The three rules that make it true on bbolt
+// # Loops
 //
-//  1. Every commit is synced. NoSync was corrupt after 137 of 233 power cuts.
-//  2. A new file is made under another name, synced, renamed, and its folder
-//     synced: a cut during bbolt's very first initialisation leaves a file that
-//     cannot be opened.
-//  3. After the first failed commit nothing is written to that file again. The
-//     mapping then shows pages that the disk may not have, and the next commit
-//     would reuse pages that the disk's own state still needs.
+// Two, both started by Open and ended by Close: the writer (writer.go), the only
+// one that changes a file, and the janitor (tidy.go). Drain and DrainReports run
+// in their callers' goroutines.
 //
-// # What it does not do yet
-//
-// Group commit, generations of files, salvage of a damaged file and a lane of
-// their own for live records have an issue of their own; so has the event log
-// that outlives delivery. What is deleted stays in the file's free pages until
-// it is overwritten: identities are ciphertext there too.
+// DESIGN.md beside this file says how the files lie, what each failure leaves
+// behind, and what was turned down.
 package queue
 
 import (

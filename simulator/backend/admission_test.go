@@ -198,6 +198,7 @@ func TestALiveLaneIsBounded(t *testing.T) {
 		for range 1000 {
 			all.Go(func() { bring(t.Context(), h, "u=0", "kiosk-1") })
 		}
+		synctest.Wait()
 		all.Go(func() { // and the backlog goes on afterwards
 			if w, _ := bring(t.Context(), h, "u=5", "kiosk-2"); w.Code == 200 && a.Load().Live.Served < 100 {
 				t.Error("a backlog goes before live")

@@ -270,17 +270,21 @@ func wrong(r *checkin.Record, kiosk string) string {
 		return "the record is another kiosk's"
 	case e.ID.Epoch == "" || e.ID.Seq == 0 || e.UUID == "":
 		return "the record has no identity"
-	case e.Kind == checkin.KindVisit && (e.Verdict == nil || len(r.Identity) == 0):
+	case e.Kind == checkin.KindVisit && (e.Verdict == nil || !sealed(r)):
 		return "a visit needs a verdict and a sealed identity"
 	case e.Kind == checkin.KindPassage && (e.Visit == "" || e.Passage == ""):
 		return "a passage needs its visit and what was seen"
-	case e.Kind == checkin.KindRefusal && (e.Visit == "" || e.Verdict == nil || len(r.Identity) == 0):
+	case e.Kind == checkin.KindRefusal && (e.Visit == "" || e.Verdict == nil || !sealed(r)):
 		return "a refusal needs its visit, a verdict and a sealed identity"
 	case len(r.Identity) > 0 && !strings.HasPrefix(string(r.Identity), "age-encryption.org/v1\n"):
 		return "the identity is not sealed with age"
 	}
 	return ""
 }
+
+// sealed reports whether r holds who it was, or says that the kiosk had to remove
+// it.
+func sealed(r *checkin.Record) bool { return len(r.Identity) > 0 || r.IdentityExpired }
 
 func unix(t time.Time) int64 {
 	if t.IsZero() {

@@ -66,6 +66,10 @@ type Heartbeat struct {
 	Version string          `json:"version"`
 	Screen  string          `json:"screen"`
 	Queue   int             `json:"queue"`
+	Level   int             `json:"queue_level"`    // percent
+	Oldest  int64           `json:"queue_oldest_s"` // seconds
+	Dead    int             `json:"queue_dead"`
+	Expired int             `json:"identities_expired"`
 	Devices map[string]bool `json:"devices"` // name: ready
 	Alarms  []string        `json:"alarms"`
 }

@@ -260,7 +260,11 @@ const wide = 10 * time.Second
 
 // health is the part of Status that the platform is told.
 func health(s *agent.Status) api.Heartbeat {
-	h := api.Heartbeat{Screen: string(s.Screen), Queue: s.Queue.Depth, Devices: map[string]bool{}, Alarms: []string{}}
+	h := api.Heartbeat{
+		Screen: string(s.Screen), Queue: s.Queue.Depth, Level: s.Queue.Level,
+		Oldest: int64(s.Queue.Oldest.Seconds()), Dead: s.Queue.Dead, Expired: s.Queue.Expired,
+		Devices: map[string]bool{}, Alarms: []string{},
+	}
 	for _, d := range s.Devices {
 		h.Devices[d.Name] = d.State == agent.DeviceReady
 	}
