@@ -57,6 +57,8 @@ var law = map[string][]string{
 	"agent/cmd/sentinel":         {"agent", "agent/*", "agent/cmd/kiosk", "configs", "configs/policies", "drivers", "drivers/host", "drivers/X", "hal"},
 	"simulator/fault":            {},
 	"simulator/X":                {"simulator/fault"},
+	"simulator/flash":            {},
+	"simulator/netfault":         {},
 	"simulator/front":            {"simulator/fault"},
 	"simulator/backend":          {"agent/checkin", "agent/signed", "agent/credential", "agent/statuslist", "agent/trust/feed", "agent/backend/api", "agent/clock"},
 	"simulator/authority":        {"agent/checkin"},
@@ -88,6 +90,7 @@ var foreign = map[string]struct {
 	"github.com/cenkalti/backoff/v5":    {[]string{"agent/queue"}, "retries with jitter"},
 	"github.com/google/renameio/v2":     {[]string{"agent", "agent/clock", "agent/cmd/kiosk", "agent/queue", "agent/wipe", "simulator"}, "files replaced whole"},
 	"github.com/coreos/go-systemd/v22":  {[]string{"agent/cmd/sentinel"}, "readiness for the unit"},
+	"github.com/hanwen/go-fuse/v2":      {[]string{"simulator/flash"}, "a bad flash card that can be mounted, on the bench only"},
 	"github.com/skip2/go-qrcode":        {[]string{"simulator", "simulator/camqr", "simulator/cmd/sentinel-sim"}, "codes as pictures, on the bench only"},
 
 	"github.com/theupdateframework/go-tuf/v2": {[]string{"agent/trust", "simulator/backend"}, "every check of TUF metadata, and its writing half"},
@@ -250,6 +253,7 @@ func TestPureRoomsStayPure(t *testing.T) {
 var single = []string{
 	"drivers/host", "drivers/transcript", "drivers/linecode", "drivers/pulse",
 	"simulator/front", "simulator/fault", "simulator/backend", "simulator/authority", "simulator/crowd", "simulator/cmd",
+	"simulator/flash", "simulator/netfault",
 }
 
 // TestMirror: every driver has a far end of the same name, and the reverse.
