@@ -6,7 +6,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 BUILD    = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
 MAINS    = ./agent/cmd/sentinel ./simulator/cmd/sentinel-sim
 
-.PHONY: build run test lint arm tools fuzz bench play clean
+.PHONY: build run test lint arm tools fuzz torture bench play clean
 
 build:
 	@command -v $(GO) >/dev/null || { echo "make: Go 1.26 or newer is needed (https://go.dev/dl), then make again"; exit 1; }
@@ -40,6 +40,11 @@ tools:
 FUZZTIME ?= 10s
 fuzz:
 	@./.ci/fuzz $(FUZZTIME)
+
+# make torture FOR=60s   SENTINEL_NEED_FUSE=1 fails where no card can be mounted
+FOR ?= 10m
+torture:
+	$(GO) test ./agent/queue -run 'Torture|Controls' -count=1 -v -timeout 0 -torture $(FOR)
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

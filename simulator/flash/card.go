@@ -206,6 +206,9 @@ func (f *FS) cut(seed uint64) {
 		return
 	}
 	f.off, f.cutIn = true, 0
+	if f.onCut != nil {
+		f.onCut()
+	}
 	f.stats.Cuts++
 	close(f.down)
 	d := f.dice(seed)

@@ -89,6 +89,7 @@ type FS struct {
 	failWrite, failSync int // fails when it counts down to 0
 	cutIn               int // changes until the cut; 0 is never
 	cutSeed             uint64
+	onCut               func()
 }
 
 // Mount makes an empty card on the folder dir, which must be there.
@@ -120,6 +121,18 @@ func (f *FS) CutAfter(n int, seed uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.cutIn, f.cutSeed = n, seed
+}
+
+// OnCut has do called at the moment of each cut, before whatever was under way
+// is answered: what runs on a board does not outlive its power, and is to be
+// killed there. do must not call the card. If the power is off, it is called at
+// once.
+func (f *FS) OnCut(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.onCut = do; f.off && do != nil {
+		do()
+	}
 }
 
 // Down is closed by the next cut; while the power is off it is closed.

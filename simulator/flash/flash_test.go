@@ -179,7 +179,12 @@ func TestEverythingFailsWhileThePowerIsOff(t *testing.T) {
 	h, err := os.OpenFile(path, os.O_RDWR, 0)
 	must(t, err)
 	defer h.Close()
+	cuts := 0
+	f.OnCut(func() { cuts++ })
 	f.Cut(1)
+	if f.Cut(2); cuts != 1 {
+		t.Errorf("told of %d cuts, want 1", cuts)
+	}
 	select {
 	case <-f.Down():
 	default:
