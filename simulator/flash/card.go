@@ -217,7 +217,10 @@ func (f *FS) cut(seed uint64) {
 	}
 	n := d.IntN(len(f.journal) + 1)
 	for k, c := range f.journal {
-		if f.o.Names == Ordered && k < n || f.o.Names == Shuffled && d.keeps() {
+		switch {
+		case f.o.Names == Ordered && k >= n:
+			f.stats.Lost++
+		case f.o.Names == Ordered || d.keeps():
 			c.apply()
 		}
 	}
@@ -295,11 +298,18 @@ func (f *FS) fits(n int64) bool {
 type dice struct {
 	*rand.Rand
 	odds float64
+	lost *int
 }
 
 func (f *FS) dice(seed uint64) dice {
 	r := rand.New(rand.NewPCG(seed, 0x5e17))
-	return dice{r, []float64{0, 0.1, 0.5, 0.5, 0.5, 0.9, 1}[r.IntN(7)]}
+	return dice{r, []float64{0, 0.1, 0.5, 0.5, 0.5, 0.9, 1}[r.IntN(7)], &f.stats.Lost}
 }
 
-func (d dice) keeps() bool { return d.Float64() < d.odds }
+func (d dice) keeps() bool {
+	if d.Float64() < d.odds {
+		return true
+	}
+	*d.lost++
+	return false
+}

@@ -68,6 +68,7 @@ type Stats struct {
 	Failed int   // writes and syncs failed on order
 	Full   int   // refused for want of room
 	Cuts   int
+	Lost   int   // sectors, sizes and names that cuts and failed syncs have forgotten
 	Used   int64 // bytes of data held now, in blocks of 4 kB
 }
 
@@ -193,6 +194,20 @@ func (f *FS) Stats() Stats {
 
 // Dir is where the card is mounted.
 func (f *FS) Dir() string { return f.dir }
+
+// Read returns the file of that name in the card's root, without going through
+// the mount.
+func (f *FS) Read(name string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := f.root.names[name]
+	if i == nil || i.isDir() {
+		return nil, &os.PathError{Op: "read", Path: name, Err: os.ErrNotExist}
+	}
+	data := make([]byte, i.view.size)
+	i.view.readAt(data, 0)
+	return data, nil
+}
 
 // Copy writes the files of the card, as a program would read them now, into the
 // folder to, which is made. It does not go through the mount.

@@ -207,6 +207,15 @@ func TestEverythingFailsWhileThePowerIsOff(t *testing.T) {
 	if got := look(t, f.Dir()); got != "a=x" {
 		t.Errorf("with the power back there is %q, want a=x", got)
 	}
+	if got, err := f.Read("a"); err != nil || string(got) != "x" {
+		t.Errorf("past the mount a is %q, %v, want x", got, err)
+	}
+	if _, err := f.Read("b"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("past the mount b: %v, want that it is not there", err)
+	}
+	if n := f.Stats().Lost; n != 0 {
+		t.Errorf("%d changes are said to be lost, and all was synced", n)
+	}
 	if _, err := h.Write([]byte("y")); err == nil {
 		t.Error("a file opened before the cut can be written after it")
 	}
@@ -261,6 +270,9 @@ func TestAFailedSyncIsNotMadeGood(t *testing.T) {
 		if data, err := os.ReadFile(path); err != nil || data[0] == 'x' {
 			lost++
 		}
+	}
+	if n := f.Stats().Lost; n != lost {
+		t.Errorf("%d sectors were lost and %d are counted", lost, n)
 	}
 	if lost == 0 || lost == 40 {
 		t.Errorf("%d of 40 writes were lost by the failed sync, want some and not all", lost)

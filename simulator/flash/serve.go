@@ -20,21 +20,39 @@ func (f *FS) mount() error {
 	if _, err := os.Stat("/dev/fuse"); err != nil {
 		return fmt.Errorf("%w: there is no /dev/fuse (load the module fuse, or give the container the device)", ErrUnavailable)
 	}
-	server, err := fuse.NewServer(&kernel{RawFileSystem: fuse.NewDefaultRawFileSystem(), f: f}, f.dir, &fuse.MountOptions{
-		FsName: "flash", Name: "flash", DirectMount: os.Geteuid() == 0,
-		DisableXAttrs: true, DisableReadDirPlus: true, Logger: log.New(io.Discard, "", 0),
-	})
+	server, err := f.serve()
 	if err != nil {
 		return fmt.Errorf("%w: %v (it takes root, or fusermount)", ErrUnavailable, err)
-	}
-	go server.Serve()
-	if err := server.WaitMount(); err != nil {
-		_ = server.Unmount()
-		return fmt.Errorf("%w: %v", ErrUnavailable, err)
 	}
 	connection := f.connection()
 	f.eject = sync.OnceValue(func() error { return eject(server, f.dir, connection) })
 	return nil
+}
+
+// serve mounts and begins to answer. No child may be started meanwhile: go-fuse
+// has files open that it would inherit, among them one of the mount itself.
+func (f *FS) serve() (*fuse.Server, error) {
+	root := os.Geteuid() == 0
+	if root { // who is not needs a child to mount
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+	}
+	server, err := fuse.NewServer(&kernel{RawFileSystem: fuse.NewDefaultRawFileSystem(), f: f}, f.dir, &fuse.MountOptions{
+		FsName: "flash", Name: "flash", DirectMountStrict: root,
+		DisableXAttrs: true, DisableReadDirPlus: true, Logger: log.New(io.Discard, "", 0),
+	})
+	if err != nil {
+		return nil, err
+	}
+	go server.Serve()
+	if !root {
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+	}
+	if err := server.WaitMount(); err != nil {
+		return nil, err
+	}
+	return server, nil
 }
 
 // connection is the kernel's file that ends the mount's every request.
