@@ -46,6 +46,8 @@ var acts = map[string]func(context.Context, *player, *Step) error{
 	"start":    agentOnly(func(ctx context.Context, b *Bench) error { return b.StartAgent(ctx) }),
 	"cut":      doCut,
 	"restore":  doRestore,
+	"fill":     doFill,
+	"free":     doFree,
 	"wait":     doWait,
 	"expect":   expect,
 }
@@ -279,29 +281,6 @@ func agentOnly(do func(context.Context, *Bench) error) func(context.Context, *pl
 		}
 		return do(ctx, p.bench)
 	}
-}
-
-// doCut takes the power: the agent is killed, and every device forgets.
-func doCut(_ context.Context, p *player, s *Step) error {
-	if s.Words[0] != "power" {
-		return fmt.Errorf("it is the power that is cut")
-	}
-	if err := p.bench.KillAgent(); err != nil {
-		return err
-	}
-	p.say("    (what was written and not synced is kept on this front)")
-	for _, d := range p.bench.devices {
-		d.power()
-	}
-	p.bench.reboot()
-	return nil
-}
-
-func doRestore(ctx context.Context, p *player, s *Step) error {
-	if s.Words[0] != "power" {
-		return fmt.Errorf("it is the power that is restored")
-	}
-	return p.bench.StartAgent(ctx)
 }
 
 func doWait(ctx context.Context, _ *player, s *Step) error {

@@ -25,8 +25,8 @@ import (
 
 	"github.com/digital-sentinel/sentinel/agent"
 	"github.com/digital-sentinel/sentinel/agent/checkin"
-	"github.com/digital-sentinel/sentinel/agent/queue"
 	"github.com/digital-sentinel/sentinel/simulator/backend"
+	"github.com/digital-sentinel/sentinel/simulator/flash"
 )
 
 // Front is how devices are attached.
@@ -51,6 +51,7 @@ type Opts struct {
 	Fast     bool          // no temperature window, one reading: to measure the agent
 	Screen   string        // address of the visitor's page; empty: a free port
 	Settle   time.Duration // from a body to locking again; 0: the agent's default
+	Card     bool          // the state folder lies on a card that can be cut off and filled, where one can be had
 	Version  string
 }
 
@@ -73,6 +74,8 @@ type Bench struct {
 	far     farEnds
 	kiosk   kioskRunner
 	seen    *observer
+	card    *flash.FS // what the state folder lies on; nil: an ordinary disk
+	noCard  error     // why it does, although a card was asked for
 
 	platformOffset, kioskOffset, bootOffset atomic.Int64
 	boots                                   atomic.Int64  // how often the board was without power
@@ -145,6 +148,9 @@ func (b *Bench) build() (err error) {
 	}
 	b.wires = newMemoryWires()
 	if err := b.assemble(); err != nil {
+		return err
+	}
+	if err := b.insertCard(); err != nil {
 		return err
 	}
 	return b.configure()
@@ -224,7 +230,7 @@ func (b *Bench) Close() error {
 	}
 	b.far.liftAll()
 	b.runs.Wait()
-	return errors.Join(err, os.RemoveAll(b.dir))
+	return errors.Join(err, b.ejectCard(), os.RemoveAll(b.dir))
 }
 
 // Dir is the bench's folder.
@@ -235,7 +241,7 @@ func (b *Bench) Platform() *backend.Platform { return b.platform }
 
 // ScreenURL is where the visitor's page is; empty if there is none.
 func (b *Bench) ScreenURL() string {
-	data, _ := os.ReadFile(filepath.Join(b.state(), "screen.url"))
+	data, _ := b.readState("screen.url")
 	return strings.TrimSpace(string(data))
 }
 
@@ -352,7 +358,7 @@ func (b *Bench) records(ctx context.Context) (counts, error) {
 		c.stored = s.Queue.Stored[string(checkin.KindVisit)]
 		return c, nil
 	}
-	s, err := queue.Read(b.state())
+	s, err := b.readQueue()
 	c.stored = s.Stored[string(checkin.KindVisit)]
 	return c, err
 }

@@ -30,6 +30,7 @@ func (e *errNotAvailable) Error() string { return "not available: " + e.why }
 func Play(ctx context.Context, s *Scenario, o Opts, out io.Writer) Result {
 	start := time.Now()
 	fmt.Fprintf(out, "── %s (front %s)\n", s.Name, o.Front)
+	o.Card = o.Card || s.needsCard()
 	p := &player{s: s, o: o, out: out, start: start, passes: map[string]string{}}
 	err := p.play(ctx)
 	if p.bench != nil {

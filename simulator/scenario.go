@@ -146,7 +146,7 @@ var verbs = map[string]grammar{
 	"kill":     {1, 1, nil, "kill agent"},
 	"start":    {1, 1, nil, "start agent"},
 	"stop":     {1, 1, nil, "stop agent"},
-	"cut":      {1, 1, nil, "cut power"},
+	"cut":      {1, 1, []string{"seed"}, "cut power [seed=7]"},
 	"restore":  {1, 1, nil, "restore power"},
 	"wait":     {1, 1, nil, "wait 5s"},
 	"expect":   {1, 3, []string{"reason", "mode", "within", "stored", "delivered", "duplicate", "recipient", "visits"}, "expect verdict|gate|said|screen|records|report|alarm|device|call|car …"},
