@@ -273,19 +273,33 @@ func (f *file) tally(tx *bbolt.Tx) {
 }
 
 // mark takes note that a record has left f, which is not the newest.
+//
+// Only what is there is counted. After a failed commit the mapping shows what the
+// disk may not have: a record that never came to be, or one that is deleted
+// already. A count that is too low would have the file removed with records in it.
 func (f *file) mark(s shelf, key uint64, size int) {
 	m := f.gone[s]
 	if m == nil {
 		m = &marks{}
 		f.gone[s] = m
 	}
-	if !m.add(key) {
+	if !m.add(key) || !f.holds(s, key) {
 		return
 	}
 	f.count[s]--
 	if !s.dead {
 		f.bytes = max(0, f.bytes-int64(size))
 	}
+}
+
+// holds reports whether a key is in f, whatever has been written down of it.
+func (f *file) holds(s shelf, k uint64) (held bool) {
+	_ = f.view(func(tx *bbolt.Tx) error {
+		b := s.of(tx)
+		held = b != nil && b.Get(key(k)) != nil
+		return nil
+	})
+	return held
 }
 
 // empty reports whether nothing waits in f.
