@@ -75,9 +75,8 @@ type Lost struct {
 	Dead    int            `json:"dead"`              // that it had refused for good
 	Reports map[string]int `json:"reports,omitempty"` // that waited for a recipient, by his name
 	// Identities is how many sealed identities there were, by the id of the
-	// authority's key; nil: not counted, at most one a record.
+	// authority's key.
 	Identities map[string]int `json:"identities,omitempty"`
-	SealedTo   string         `json:"sealed_to,omitempty"` // the key id in the configuration
 }
 
 // Number is how many records would be lost, "unknown" if the queue cannot be

@@ -25,7 +25,7 @@ type survey struct {
 
 // goes says which files go, by the first part of their names.
 var goes = []struct{ pattern, what string }{
-	{"queue.db*", "queue"}, {"q-*", "queue"}, {"queue*", "queue"}, {"ballast*", "ballast"}, {"dead*", "queue"},
+	{"q-*", "queue"}, {"queue.*", "queue"}, {"reserve*", "the queue's reserve of room"},
 	{"trust", "signed cache"}, {"codes-used*", "codes that were used"},
 	{"screen.url*", "address of the screen"}, {"*.sock", "socket"}, {".check", "probe"},
 	{"core", "dump"}, {"core.*", "dump"}, {"*.core", "dump"}, {"*.dump", "dump"}, {"*.heap", "dump"},
@@ -36,6 +36,7 @@ var goes = []struct{ pattern, what string }{
 
 // staysHere are files that are the machine's, and why they stay.
 var staysHere = map[string]string{
+	"queue.lock":           "the queue's lock, which is empty",
 	"clock.json":           "the time that is known",
 	"policy-accepted.yaml": "the accepted policy",
 	"fire":                 "a fire that was not reset",

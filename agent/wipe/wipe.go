@@ -10,12 +10,12 @@
 //
 // # What goes and what stays
 //
-// What goes: the queue in all its files, its asides and ballast, codes that
+// What goes: the queue in all its files, its asides and reserve, codes that
 // were used, the signed cache, core and memory dumps, sockets; and the event
 // log if that is asked for, since the law may want it for half a year.
 // What stays: every file that the configuration names (keys, certificates,
 // policy), and what is the machine's: the known time, the accepted policy, a
-// fire that was not reset. Files that are nobody's stop the wipe, until the
+// fire that was not reset, the empty lock of the queue. Files that are nobody's stop the wipe, until the
 // caller says what is to become of them.
 //
 // # What it does not claim

@@ -63,10 +63,11 @@ func child(dir string) {
 
 // files are in a state folder, and whether they stay.
 var files = map[string]bool{
-	"q-1.db": false, "q-2.db": false, "queue.db": false, "queue.db.new": false, "q-1.db.aside-2": false,
-	"ballast": false, "codes-used": false, "screen.url": false, "core.4711": false, "agent.heap": false,
+	"q-1.db": false, "q-2.db": false, "queue.db": false, "queue.db.new": false, "q-1.db.damaged": false, "q-3.db.salvage": false,
+	"reserve": false, "queue.clean": false, "codes-used": false, "screen.url": false, "core.4711": false, "agent.heap": false,
 	"trust/root.json": false, "trust/feed/v-1-card/1-2.table": false, "trust/quarantine/1-x": false,
 	".clock.json123": false,
+	"queue.lock":     true,
 	"clock.json":     true, "policy-accepted.yaml": true, "fire": true, "kiosk.key": true, "trust/mine.json": true,
 	"events/events-000001-2026-11.log": true,
 }
@@ -142,7 +143,7 @@ func kiosk(dir string) (Opts, error) {
 	return Opts{
 		Dir: state, Keep: []string{filepath.Join(state, "kiosk.key"), filepath.Join(state, "trust", "mine.json"), "/etc/none.yaml"},
 		Hold: func() (Lost, func() error, error) {
-			return Lost{Known: true, Records: 2, Dead: 1, Reports: map[string]int{"cdc": 4}, SealedTo: "abcd"}, func() error { return nil }, nil
+			return Lost{Known: true, Records: 2, Dead: 1, Reports: map[string]int{"cdc": 4}, Identities: map[string]int{"abcd": 3}}, func() error { return nil }, nil
 		},
 		Undelivered: "7", Device: "k-1", Version: "test", By: "op-7", Reason: "sold <to> another owner",
 		Now: func() checkin.Stamp { return checkin.Stamp{Wall: noon, Trusted: true} },

@@ -78,6 +78,9 @@ func (c *command) runKiosk(ctx context.Context, config *configs.Config, log *slo
 	if err != nil {
 		return err
 	}
+	if err := wipe.Pending(config.State); err != nil {
+		return err // it was begun before the lock was ours
+	}
 	if err := c.listen(config, k, log); err != nil {
 		return err
 	}

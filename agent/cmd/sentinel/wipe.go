@@ -2,15 +2,16 @@ package main
 
 import (
 	"crypto"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
-	"github.com/digital-sentinel/sentinel/agent/cmd/kiosk"
 	"github.com/digital-sentinel/sentinel/agent/queue"
 	"github.com/digital-sentinel/sentinel/agent/wipe"
 	"github.com/digital-sentinel/sentinel/configs"
@@ -154,58 +154,76 @@ func configured(config *configs.Config) []string {
 	return append(paths, p.StatementKeys...)
 }
 
-// hold takes the queue's lock, and tells what is in it. A queue that cannot be
-// opened is wiped all the same, and nobody knows what was in it.
+// hold takes the queue's lock, and tells what is in it. The lock that reads is
+// not the lock that holds: a kiosk that ran between them is found by its files.
 func (c *command) hold(config *configs.Config) (wipe.Lost, func() error, error) {
-	none := func() error { return nil }
-	recipient, err := kiosk.Recipient(config)
-	if err != nil {
-		return wipe.Lost{}, nil, err
-	}
-	sum := sha256.Sum256([]byte(recipient))
-	lost := wipe.Lost{Known: true, SealedTo: hex.EncodeToString(sum[:4])}
-	if !hasQueue(config.State) {
-		return lost, none, nil
-	}
-	q, err := queue.Open(queue.Opts{
-		Dir: config.State, Device: config.Device, Recipient: recipient, Max: config.Records.Max,
-		Recipients: config.Recipients(),
-	})
+	before := generations(config.State)
+	lost, err := inventory(config.State, len(before) > 0)
 	if errors.Is(err, queue.ErrLocked) {
 		return lost, nil, err
 	}
 	if err != nil {
 		fmt.Fprintln(c.env.Stderr, "sentinel: the queue cannot be read:", err)
 		lost.Known = false
-		return lost, none, nil
 	}
-	stats := q.Stats()
-	lost.Records, lost.Dead = stats.Depth, stats.Dead
-	for name, box := range stats.Reports {
-		if n := box.Waiting + box.Dead; n > 0 {
-			if lost.Reports == nil {
-				lost.Reports = map[string]int{}
-			}
-			lost.Reports[name] = n
-		}
+	unlock, err := queue.Lock(config.State)
+	if err != nil {
+		return lost, nil, err
 	}
-	return lost, q.Close, nil
+	if !slices.Equal(before, generations(config.State)) {
+		unlock()
+		return lost, nil, errors.New("a kiosk has run here just now: stop it, and wipe again")
+	}
+	return lost, func() error { unlock(); return nil }, nil
 }
 
-// hasQueue reports whether there is a queue: opening one makes it.
-func hasQueue(state string) bool {
-	entries, err := os.ReadDir(state)
-	if err != nil {
-		return false
+// inventory counts what is in the queue, and who it is sealed to. A damaged file
+// may fault where it is read, which is no reason not to wipe it.
+func inventory(state string, there bool) (lost wipe.Lost, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("its files are damaged: %v", r)
+		}
+	}()
+	lost = wipe.Lost{Known: true, Reports: map[string]int{}, Identities: map[string]int{}}
+	if !there {
+		return lost, nil
 	}
-	for _, e := range entries {
-		for _, pattern := range []string{"queue.db", "q-*.db"} {
-			if ok, _ := filepath.Match(pattern, e.Name()); ok {
-				return true
-			}
+	for item, ierr := range queue.Items(state) {
+		switch {
+		case ierr != nil:
+			err = ierr
+			continue
+		case item.Recipient != "":
+			lost.Reports[item.Recipient]++
+		case item.Dead:
+			lost.Dead++
+		default:
+			lost.Records++
+		}
+		if len(item.Record.Identity) > 0 {
+			lost.Identities[item.Record.KeyID]++
 		}
 	}
-	return false
+	return lost, err
+}
+
+// generations are the queue's files as they are now.
+func generations(state string) []string {
+	entries, err := os.ReadDir(state)
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for _, e := range entries {
+		old, _ := filepath.Match("queue.db", e.Name())
+		is, _ := filepath.Match("q-*.db", e.Name())
+		if fi, err := e.Info(); err == nil && (is || old) {
+			all = append(all, fmt.Sprint(e.Name(), fi.Size(), fi.ModTime().UnixNano()))
+		}
+	}
+	return all
 }
 
 // printWipe tells what was done.
@@ -237,7 +255,11 @@ func (c *command) printWipe(s *wipe.Statement) {
 		rows = append(rows, []string{printable(k.Name), printable(k.Why)})
 	}
 	c.printf("%s\n", table(rows, []int{40, 60}))
-	c.printf("records lost: %s\n%s\n", s.Lost.String(), printable(s.Method))
+	c.printf("records lost: %s\n", s.Lost.String())
+	for _, key := range slices.Sorted(maps.Keys(s.Lost.Identities)) {
+		c.printf("  %s identities sealed to the authority's key %s\n", strconv.Itoa(s.Lost.Identities[key]), printable(key))
+	}
+	c.printf("%s\n", printable(s.Method))
 	for _, limit := range s.Limits {
 		c.printf("%s", table([][]string{{"-", printable(limit)}}, []int{1, 90}))
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/agent/queue"
 )
@@ -50,8 +52,8 @@ func TestWipeCommand(t *testing.T) {
 		if got != exit || !strings.Contains(text, want) {
 			t.Errorf("%v ends with %d: %s", more, got, text)
 		}
-		if _, err := os.Stat(filepath.Join(dir, "s", "queue.db")); err != nil {
-			t.Fatalf("%v has touched the queue: %v", more, err)
+		if len(generations(filepath.Join(dir, "s"))) == 0 {
+			t.Fatalf("%v has touched the queue", more)
 		}
 	}
 	refused("--reason is missing", exitUsage, "--yes")
@@ -68,10 +70,19 @@ func TestWipeCommand(t *testing.T) {
 	if exit != exitOK || !strings.Contains(text, "records lost: 2 waiting, 0 refused for good") {
 		t.Fatalf("it ends with %d: %s", exit, text)
 	}
-	for _, gone := range []string{"queue.db", "wipe.json"} {
-		if _, err := os.Stat(filepath.Join(dir, "s", gone)); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s is there: %v", gone, err)
-		}
+	if !strings.Contains(text, "2 identities sealed to the authority's key") {
+		t.Errorf("it does not tell of identities: %s", text)
+	}
+	left, err := os.ReadDir(filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range left {
+		names = append(names, e.Name())
+	}
+	if diff := cmp.Diff([]string{"events", "queue.lock"}, names); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
 	}
 	if exit, text = say(t, "log", "-c", config, "--counts"); !strings.Contains(text, "4  ") {
 		t.Errorf("the event log is gone (%d): %s", exit, text)
@@ -90,7 +101,7 @@ func verifies(t *testing.T, dir string) {
 	}{
 		{"by the authority", "is good\nkiosk k-1 was wiped at", exitOK, []string{"--ca", filepath.Join(dir, "ca.pem")}},
 		{"by the kiosk's own", "is good", exitOK, []string{"--cert", filepath.Join(dir, "kiosk.pem")}},
-		{"as JSON", `"sealed_to": `, exitOK, []string{"--json", "--cert", filepath.Join(dir, "kiosk.pem")}},
+		{"as JSON", `"identities": {`, exitOK, []string{"--json", "--cert", filepath.Join(dir, "kiosk.pem")}},
 		{"by another's", "certificate", exitFailed, []string{"--ca", filepath.Join(filepath.Dir(installed(t)), "ca.pem")}},
 		{"by nobody", "--ca or --cert", exitUsage, nil},
 		{"by a key", "holds no certificate", exitFailed, []string{"--ca", filepath.Join(dir, "statement-1.pem")}},
@@ -108,6 +119,32 @@ func verifies(t *testing.T, dir string) {
 	}
 	if exit, text := say(t, "wipe", "verify", out, "--ca", filepath.Join(dir, "ca.pem")); exit != exitFailed || !strings.Contains(text, "signature does not verify") {
 		t.Errorf("a changed one ends with %d: %s", exit, text)
+	}
+}
+
+// A queue whose file was bent where it hurts is wiped, too.
+func TestWipeOfABentQueue(t *testing.T) {
+	dir, q := used(t)
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "s", "q-*.db"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 2 * os.Getpagesize(); at < len(data); at++ {
+		data[at] = 0xff // all but the two pages that say where the others are
+	}
+	if err := os.WriteFile(files[0], data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	exit, text := say(t, "wipe", "-c", filepath.Join(dir, "kiosk.yaml"), "--out", filepath.Join(dir, "w.json"), "--reason", "broken", "--yes", "--undelivered", "unknown")
+	if exit != exitOK || !strings.Contains(text, "nobody knows how many") {
+		t.Errorf("it ends with %d: %s", exit, text)
 	}
 }
 
