@@ -33,15 +33,14 @@ type Installation struct {
 
 // The files of an installation.
 const (
-	caFile         = "ca.pem"
-	caKeyFile      = "ca.key"
-	statementName  = "statement-1"
-	recipientFile  = "authority.age"
-	AuthorityFile  = "authority/identity.txt"
-	kioskFile      = "kiosk.pem"
-	kioskKeyFile   = "kiosk.key"
-	kiosksFolder   = "kiosks"
-	unfinishedTail = ".new"
+	caFile        = "ca.pem"
+	caKeyFile     = "ca.key"
+	statementName = "statement-1"
+	recipientFile = "authority.age"
+	AuthorityFile = "authority/identity.txt"
+	kioskFile     = "kiosk.pem"
+	kioskKeyFile  = "kiosk.key"
+	kiosksFolder  = "kiosks"
 )
 
 // OpenInstallation reads the folder dir, or makes it if it is not there or is
@@ -152,13 +151,22 @@ func (i *Installation) read() (err error) {
 	return nil
 }
 
-// writeFolder makes a folder whole or not at all. One that is there and not
-// empty is left alone.
-func writeFolder(dir string, files map[string][]byte) error {
-	temp := dir + unfinishedTail
-	if err := os.RemoveAll(temp); err != nil { // what an earlier attempt left behind
+// writeFolder makes a folder whole or not at all, under a name of its own
+// first. One that is there and not empty is left alone.
+func writeFolder(dir string, files map[string][]byte) (err error) {
+	parent := filepath.Dir(dir)
+	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return err
 	}
+	temp, err := os.MkdirTemp(parent, ".unfinished-") // mode 0700
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(temp))
+		}
+	}()
 	for name, data := range files {
 		path := filepath.Join(temp, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -167,14 +175,14 @@ func writeFolder(dir string, files map[string][]byte) error {
 		if err := writeSynced(path, data); err != nil {
 			return err
 		}
-	}
-	if err := syncDir(temp); err != nil {
-		return err
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			return err
+		}
 	}
 	if err := os.Rename(temp, dir); err != nil {
-		return errors.Join(fmt.Errorf("%s is there already and not empty: %v", dir, err), os.RemoveAll(temp))
+		return fmt.Errorf("%s is there already and not empty: %v", dir, err)
 	}
-	return syncDir(filepath.Dir(dir))
+	return syncDir(parent)
 }
 
 func writeSynced(path string, data []byte) error {

@@ -108,6 +108,9 @@ func TestFoldersThatAreNone(t *testing.T) {
 	if _, _, err := backend.OpenInstallation(foreign, nil, time.Now()); err == nil {
 		t.Error("a foreign folder is taken")
 	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("an attempt leaves %v, %v", left, err)
+	}
 	old := filepath.Join(dir, "old")
 	if _, _, err := backend.OpenInstallation(old, nil, time.Now().AddDate(-6, 0, 0)); err != nil {
 		t.Fatal(err)

@@ -77,7 +77,7 @@ func (o *backendOpts) run(ctx context.Context, out io.Writer) (err error) {
 		return fmt.Errorf("%w: a platform runs on it already; stop that one, or give this one another --store", err)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; see --store", err)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	l, err := net.Listen("tcp", o.listen)
