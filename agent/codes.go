@@ -5,10 +5,9 @@ import (
 	"os"
 	"sync"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/agent/credential"
+	"github.com/digital-sentinel/sentinel/agent/durable"
 )
 
 // codes reads signed codes for the lane, and remembers those that count once.
@@ -94,7 +93,7 @@ func (c *codes) keep() {
 	}
 	data, err := c.memory.MarshalBinary()
 	if err == nil {
-		err = renameio.WriteFile(path, data, 0o600)
+		err = durable.WriteFile(path, data, 0o600)
 	}
 	if err != nil {
 		c.a.o.Log.Error("keeping which passes were used", "err", err)

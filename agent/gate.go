@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/durable"
 	"github.com/digital-sentinel/sentinel/hal"
 )
 
@@ -276,11 +274,11 @@ func (g *gate) keepFire(on bool) {
 	if path == "" {
 		return
 	}
-	err := os.Remove(path)
+	var err error
 	if on {
-		err = renameio.WriteFile(path, []byte(g.a.o.Clock.Now().UTC().Format(time.RFC3339)+"\n"), 0o600)
-	} else if errors.Is(err, os.ErrNotExist) {
-		err = nil
+		err = durable.WriteFile(path, []byte(g.a.o.Clock.Now().UTC().Format(time.RFC3339)+"\n"), 0o600)
+	} else {
+		err = durable.Remove(path)
 	}
 	if err != nil {
 		g.a.o.Log.Error("keeping the fire mark", "err", fmt.Errorf("%s: %w", path, err))

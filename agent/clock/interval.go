@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"github.com/digital-sentinel/sentinel/agent/durable"
 )
 
 // What a kiosk knows of the time is an interval, not an instant.
@@ -174,7 +174,7 @@ func (c *Clock) Save() error {
 	}
 	data, err := json.Marshal(now)
 	if err == nil {
-		err = renameio.WriteFile(path, append(data, '\n'), 0o600)
+		err = durable.WriteFile(path, append(data, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("clock: keeping the time: %w", err)

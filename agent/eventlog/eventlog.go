@@ -54,6 +54,7 @@ import (
 	"time"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/durable"
 )
 
 // Folder is the log's own folder in the state folder of a kiosk.
@@ -270,7 +271,7 @@ func (l *Log) begin(p place) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.Sync(), syncDir(l.o.Dir)); err != nil {
+	if err := errors.Join(f.Sync(), durable.SyncDir(l.o.Dir)); err != nil {
 		return errors.Join(err, f.Close(), os.Remove(path))
 	}
 	if l.f != nil {
@@ -308,7 +309,7 @@ func (l *Log) reopen(p place) error {
 	path := filepath.Join(l.o.Dir, p.name())
 	size, err := mend(path)
 	if err == nil {
-		err = syncDir(l.o.Dir) // likewise its name
+		err = durable.SyncDir(l.o.Dir) // likewise its name
 	}
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/durable"
 )
 
 // upkeep packs what is closed and removes what is over, whenever it is woken:
@@ -134,7 +135,7 @@ func (k *keeper) remove(p place) error {
 		}
 	}
 	delete(k.first, p.number)
-	return syncDir(k.o.Dir)
+	return durable.SyncDir(k.o.Dir)
 }
 
 // pack compresses p. At each moment one whole form is on the disk: the packed
@@ -152,9 +153,9 @@ func (k *keeper) pack(ctx context.Context, p place) error {
 		do   func() error
 	}{
 		{"compressed", func() error { return os.Rename(temp, path+packedEnd) }},
-		{"renamed", func() error { return syncDir(k.o.Dir) }},
+		{"renamed", func() error { return durable.SyncDir(k.o.Dir) }},
 		{"synced", func() error { return os.Remove(path) }},
-		{"unlinked", func() error { return syncDir(k.o.Dir) }},
+		{"unlinked", func() error { return durable.SyncDir(k.o.Dir) }},
 	} {
 		if err := k.o.step(s.name); err != nil {
 			return err

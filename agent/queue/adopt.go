@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/digital-sentinel/sentinel/agent/durable"
 )
 
 // Schema 1 was one file, queue.db, with the buckets records and dead, and
@@ -38,7 +40,7 @@ func (q *Queue) adopt(n uint64) (adopted bool, err error) {
 	if err := os.Rename(path+".salvage", path); err != nil {
 		return false, fmt.Errorf("taking over %s: %w", old, err)
 	}
-	if err := errors.Join(syncDir(q.o.Dir), remove(old), syncDir(q.o.Dir)); err != nil {
+	if err := errors.Join(durable.SyncDir(q.o.Dir), remove(old), durable.SyncDir(q.o.Dir)); err != nil {
 		return false, fmt.Errorf("taking over %s: %w", old, err)
 	}
 	return true, nil

@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/durable"
 )
 
 // CheckFile looks at one file as a whole: its structure, and the sum of every
@@ -104,7 +105,7 @@ func (q *Queue) salvage(n uint64, why error) error {
 	}
 	q.rescued.Damaged++
 	q.rescued.Salvaged += len(found)
-	return syncDir(q.o.Dir)
+	return durable.SyncDir(q.o.Dir)
 }
 
 const asideSuffix = ".damaged"

@@ -16,6 +16,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/durable"
 )
 
 // file is one generation. Only the newest is written; an older one is open for
@@ -196,7 +197,7 @@ func (q *Queue) makeFile(n uint64, s *state) error {
 		err = os.Rename(temp, path)
 	}
 	if err == nil {
-		err = syncDir(q.o.Dir)
+		err = durable.SyncDir(q.o.Dir)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("making the queue: %w", err), remove(temp))
@@ -375,14 +376,4 @@ func remove(path string) error {
 		return err
 	}
 	return nil
-}
-
-// syncDir makes a rename in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

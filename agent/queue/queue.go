@@ -55,9 +55,9 @@ import (
 	"time"
 
 	"filippo.io/age"
-	"github.com/google/renameio/v2"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/durable"
 )
 
 // Errors a caller branches on.
@@ -401,7 +401,7 @@ func (q *Queue) cleanList() []byte {
 }
 
 func (q *Queue) noteClean() error {
-	return renameio.WriteFile(filepath.Join(q.o.Dir, cleanName), q.cleanList(), 0o600)
+	return durable.WriteFile(filepath.Join(q.o.Dir, cleanName), q.cleanList(), 0o600)
 }
 
 func (q *Queue) wasClean() bool {
@@ -419,5 +419,5 @@ func (q *Queue) forgetClean() error {
 	case err != nil:
 		return fmt.Errorf("opening the queue: %w", err)
 	}
-	return syncDir(q.o.Dir)
+	return durable.SyncDir(q.o.Dir)
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/digital-sentinel/sentinel/agent/durable"
 )
 
 // errNoSpace is what a full disk says.
@@ -35,7 +37,7 @@ func (r *reserve) use() {
 	r.spent.Store(true)
 	r.last, r.why = time.Now(), errNoSpace
 	if r.size > 0 && remove(r.path) == nil {
-		_ = syncDir(filepath.Dir(r.path)) // the room is free whether or not it is remembered
+		_ = durable.SyncDir(filepath.Dir(r.path)) // the room is free whether or not it is remembered
 	}
 }
 

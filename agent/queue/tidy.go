@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/durable"
 )
 
 // When a generation ends. A drained bbolt file rewrites its long list of free
@@ -162,7 +163,7 @@ func (q *Queue) drop(f *file) error {
 			return err
 		}
 	}
-	return syncDir(q.o.Dir)
+	return durable.SyncDir(q.o.Dir)
 }
 
 // forget removes what is written down about file n, which is no more.

@@ -8,15 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/durable"
 	"github.com/digital-sentinel/sentinel/agent/signed"
 )
 
@@ -247,10 +244,10 @@ func write(o Opts, s *Statement) error {
 	if _, err := Verify(data, own(o)); err != nil {
 		return fmt.Errorf("the certificate does not verify with the kiosk's own: %w", err)
 	}
-	if err := renameio.WriteFile(o.Out, append(data, '\n'), 0o600); err != nil {
+	if err := durable.WriteFile(o.Out, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("writing the certificate: %w; the folder is wiped: mend that and run the wipe again", err)
 	}
-	return syncDir(o.Out)
+	return nil
 }
 
 // own is the kiosk's certificate.
@@ -264,13 +261,4 @@ func own(o Opts) []*x509.Certificate {
 		return nil
 	}
 	return []*x509.Certificate{cert}
-}
-
-// syncDir makes the name of the file at path durable.
-func syncDir(file string) error {
-	d, err := os.Open(filepath.Dir(file))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

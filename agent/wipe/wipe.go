@@ -38,9 +38,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/durable"
 	"github.com/digital-sentinel/sentinel/agent/signed"
 )
 
@@ -249,7 +248,7 @@ func (w *wiper) mark(s *Statement) error {
 		return err
 	}
 	path := filepath.Join(w.o.Dir, marker)
-	if err := renameio.WriteFile(path, data, 0o600); err != nil {
+	if err := durable.WriteFile(path, data, 0o600); err != nil {
 		return fmt.Errorf("writing the marker: %w", err)
 	}
 	return w.sync(".")

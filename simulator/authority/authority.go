@@ -49,6 +49,8 @@ import (
 	"time"
 
 	"filippo.io/age"
+
+	"github.com/digital-sentinel/sentinel/agent/durable"
 )
 
 // Opts says where an authority is.
@@ -205,7 +207,7 @@ func durably(path string, data []byte) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // shred overwrites and unlinks a file; one that is not there is well.
@@ -224,15 +226,7 @@ func shred(path string) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return errors.Join(os.Remove(path), syncDir(filepath.Dir(path)))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(os.Remove(path), durable.SyncDir(filepath.Dir(path)))
 }
 
 // names are what people and keys may be called.

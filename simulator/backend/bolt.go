@@ -11,6 +11,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/digital-sentinel/sentinel/agent/durable"
 )
 
 // Bolt is a Store in one file.
@@ -208,7 +210,7 @@ func create(path string) error {
 		err = os.Rename(temp, path)
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = durable.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("making the store: %w", err)
@@ -235,16 +237,6 @@ func checkSchema(tx *bbolt.Tx) error {
 		return fmt.Errorf("the store has schema %q and this program knows %q: use the program that made it", v, schema)
 	}
 	return nil
-}
-
-// syncDir makes a rename in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // options keep the freelist on the disk: nothing is ever deleted here, so that

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"filippo.io/age"
+
+	"github.com/digital-sentinel/sentinel/agent/durable"
 )
 
 // Installation is the folder of a platform that runs by itself:
@@ -175,14 +177,14 @@ func writeFolder(dir string, files map[string][]byte) (err error) {
 		if err := writeSynced(path, data); err != nil {
 			return err
 		}
-		if err := syncDir(filepath.Dir(path)); err != nil {
+		if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 			return err
 		}
 	}
 	if err := os.Rename(temp, dir); err != nil {
 		return fmt.Errorf("%s is there already and not empty: %v", dir, err)
 	}
-	return syncDir(parent)
+	return durable.SyncDir(parent)
 }
 
 func writeSynced(path string, data []byte) error {

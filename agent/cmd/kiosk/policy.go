@@ -7,9 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/durable"
 	"github.com/digital-sentinel/sentinel/agent/policy"
 	"github.com/digital-sentinel/sentinel/configs"
 )
@@ -62,7 +61,7 @@ func keep(path string, data []byte, log *slog.Logger) {
 	}
 	err := os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil {
-		err = renameio.WriteFile(path, data, 0o600)
+		err = durable.WriteFile(path, data, 0o600)
 	}
 	if err != nil {
 		log.Warn("keeping a copy of the policy", "err", err)
