@@ -33,8 +33,9 @@
 //
 // # What each failure leaves
 //
-// A power cut while a line is written leaves a torn last line: Open cuts it
-// off. A disk that is full, or a write that fails: Append takes nothing, cuts
+// A power cut while lines are written leaves a torn last line: Open cuts it
+// off. Before it may stand lines with holes: they are told as damaged and were
+// never acknowledged, so that the queue asks for their events again. A disk that is full, or a write that fails: Append takes nothing, cuts
 // the file back to its last line, and works again when there is room. A sync
 // that fails: likewise, and what follows goes into a new file, since nobody
 // knows what the disk holds of this one. A cut while a file is compressed
