@@ -74,6 +74,8 @@ type Lost struct {
 	// Identities is how many sealed identities there were, by the id of the
 	// authority's key.
 	Identities map[string]int `json:"identities,omitempty"`
+	// EventsKept is how many events of these records were put into the event log.
+	EventsKept int `json:"events_kept,omitempty"`
 }
 
 // Number is how many records would be lost, "unknown" if the queue cannot be

@@ -38,8 +38,10 @@ func (c *command) log() *cobra.Command {
 		Use:   "log",
 		Short: "what happened at this kiosk in the last half year, without who it was",
 		Long: `log prints the event log in the state folder, the oldest first. It changes
-nothing and may be asked while the kiosk runs. No name, number or code is in the
-log: who came is sealed to the authority, and not kept here.
+nothing and may be asked while the kiosk runs. What still waits for the platform
+is in the queue, and comes here when it is delivered: sentinel queue ls. No name,
+number or code is in the log: who came is sealed to the authority, and not kept
+here.
 
 A time is 2026-11-24, "2026-11-24 08:30", both of this machine's zone, or RFC
 3339. --from is in, --to is not. A time with a ? behind it was not believed when

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +18,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
-	"github.com/digital-sentinel/sentinel/agent/queue"
 	"github.com/digital-sentinel/sentinel/agent/wipe"
 	"github.com/digital-sentinel/sentinel/configs"
 )
@@ -46,7 +44,8 @@ that are not the sentinel's stop it, until --unknown says what is to become of
 them.
 
 Records that the platform does not hold would be lost: it refuses, says how many,
-and goes on if --undelivered repeats the number.
+and goes on if --undelivered repeats the number. Their events go into the event
+log first, if that stays; who came is lost.
 
 Files are unlinked and their folders synced. Their blocks are not overwritten:
 flash memory would write elsewhere and keep the old ones all the same. That
@@ -106,6 +105,7 @@ func (c *command) wipeState(config *configs.Config, f *wipeFlags, now func() che
 		return err
 	}
 	o.Now = now
+	o.Hold = func() (wipe.Lost, func() error, error) { return c.hold(config, f, now) }
 	s, err := wipe.Run(o)
 	if err != nil {
 		return err
@@ -138,7 +138,6 @@ func (c *command) wipeOpts(config *configs.Config, f *wipeFlags) (wipe.Opts, err
 	return wipe.Opts{
 		Dir: config.State, Keep: append(configured(config), c.config), Events: f.events == "remove",
 		Unknown: wipe.Unknown(f.unknown), Undelivered: f.undelivered,
-		Hold:   func() (wipe.Lost, func() error, error) { return c.hold(config) },
 		Device: config.Device, Version: version, By: f.by, Reason: f.reason,
 		Key: key, Chain: chain.String(), Out: out,
 	}, nil
@@ -152,78 +151,6 @@ func configured(config *configs.Config) []string {
 		paths = append(paths, config.Trust.Root)
 	}
 	return append(paths, p.StatementKeys...)
-}
-
-// hold takes the queue's lock, and tells what is in it. The lock that reads is
-// not the lock that holds: a kiosk that ran between them is found by its files.
-func (c *command) hold(config *configs.Config) (wipe.Lost, func() error, error) {
-	before := generations(config.State)
-	lost, err := inventory(config.State, len(before) > 0)
-	if errors.Is(err, queue.ErrLocked) {
-		return lost, nil, err
-	}
-	if err != nil {
-		fmt.Fprintln(c.env.Stderr, "sentinel: the queue cannot be read:", err)
-		lost.Known = false
-	}
-	unlock, err := queue.Lock(config.State)
-	if err != nil {
-		return lost, nil, err
-	}
-	if !slices.Equal(before, generations(config.State)) {
-		unlock()
-		return lost, nil, errors.New("a kiosk has run here just now: stop it, and wipe again")
-	}
-	return lost, func() error { unlock(); return nil }, nil
-}
-
-// inventory counts what is in the queue, and who it is sealed to. A damaged file
-// may fault where it is read, which is no reason not to wipe it.
-func inventory(state string, there bool) (lost wipe.Lost, err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("its files are damaged: %v", r)
-		}
-	}()
-	lost = wipe.Lost{Known: true, Reports: map[string]int{}, Identities: map[string]int{}}
-	if !there {
-		return lost, nil
-	}
-	for item, ierr := range queue.Items(state) {
-		switch {
-		case ierr != nil:
-			err = ierr
-			continue
-		case item.Recipient != "":
-			lost.Reports[item.Recipient]++
-		case item.Dead:
-			lost.Dead++
-		default:
-			lost.Records++
-		}
-		if len(item.Record.Identity) > 0 {
-			lost.Identities[item.Record.KeyID]++
-		}
-	}
-	return lost, err
-}
-
-// generations are the queue's files as they are now.
-func generations(state string) []string {
-	entries, err := os.ReadDir(state)
-	if err != nil {
-		return nil
-	}
-	var all []string
-	for _, e := range entries {
-		old, _ := filepath.Match("queue.db", e.Name())
-		is, _ := filepath.Match("q-*.db", e.Name())
-		if fi, err := e.Info(); err == nil && (is || old) {
-			all = append(all, fmt.Sprint(e.Name(), fi.Size(), fi.ModTime().UnixNano()))
-		}
-	}
-	return all
 }
 
 // printWipe tells what was done.
@@ -256,6 +183,9 @@ func (c *command) printWipe(s *wipe.Statement) {
 	}
 	c.printf("%s\n", table(rows, []int{40, 60}))
 	c.printf("records lost: %s\n", s.Lost.String())
+	if s.Lost.EventsKept > 0 {
+		c.printf("  %s of their events are kept in the event log\n", strconv.Itoa(s.Lost.EventsKept))
+	}
 	for _, key := range slices.Sorted(maps.Keys(s.Lost.Identities)) {
 		c.printf("  %s identities sealed to the authority's key %s\n", strconv.Itoa(s.Lost.Identities[key]), printable(key))
 	}

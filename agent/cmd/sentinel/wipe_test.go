@@ -84,8 +84,11 @@ func TestWipeCommand(t *testing.T) {
 	if diff := cmp.Diff([]string{"events", "queue.lock"}, names); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
-	if exit, text = say(t, "log", "-c", config, "--counts"); !strings.Contains(text, "4  ") {
-		t.Errorf("the event log is gone (%d): %s", exit, text)
+	if !strings.Contains(text, "2 of their events are kept in the event log") {
+		t.Errorf("it does not tell of events: %s", text)
+	}
+	if exit, text = say(t, "log", "-c", config, "--counts"); !strings.Contains(text, "\n6       all") {
+		t.Errorf("the event log is another (%d): %s", exit, text)
 	}
 	verifies(t, dir)
 }
