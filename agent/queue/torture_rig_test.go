@@ -181,7 +181,7 @@ func (r *rig) start(what, dir, last string) *process {
 }
 
 // patience is far beyond what anything here takes.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // follow listens to the child until stop says so, it ends, the power goes, or
 // patience is over, and reports whether stop said so.
