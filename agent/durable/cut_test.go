@@ -1,0 +1,71 @@
+package durable_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/digital-sentinel/sentinel/agent/durable"
+	"github.com/digital-sentinel/sentinel/simulator/flash"
+)
+
+// insert mounts a card. Where none can be had the test is skipped;
+// SENTINEL_NEED_FUSE=1 makes that a failure.
+func insert(t *testing.T) *flash.FS {
+	t.Helper()
+	card, err := flash.Mount(t.TempDir(), flash.Opts{})
+	if errors.Is(err, flash.ErrUnavailable) && os.Getenv("SENTINEL_NEED_FUSE") == "" {
+		t.Skipf("skipped: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := card.Unmount(); err != nil {
+			t.Error(err)
+		}
+	})
+	return card
+}
+
+// TestWrittenIsThere cuts the power right after a file was written, made or
+// replaced, on a card that forgets what was not synced.
+func TestWrittenIsThere(t *testing.T) {
+	card := insert(t)
+	path := filepath.Join(card.Dir(), "a")
+	for seed := range uint64(20) {
+		want := string(rune('a' + seed))
+		if err := durable.WriteFile(path, []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		card.Cut(seed)
+		card.Restore()
+		if got, err := os.ReadFile(path); err != nil || string(got) != want {
+			t.Fatalf("seed %d: after the cut there is %q, %v, want %q", seed, got, err, want)
+		}
+	}
+}
+
+// TestCutWhileWriting cuts at every step: what is there is the one or the other.
+func TestCutWhileWriting(t *testing.T) {
+	card := insert(t)
+	path := filepath.Join(card.Dir(), "a")
+	if err := durable.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; ; n++ {
+		card.CutAfter(n, uint64(n))
+		err := durable.WriteFile(path, []byte("new"), 0o600)
+		card.Restore()
+		if got, rerr := os.ReadFile(path); rerr != nil || string(got) != "old" && string(got) != "new" {
+			t.Fatalf("cut at change %d: %q, %v", n, got, rerr)
+		}
+		if err == nil {
+			if n < 5 {
+				t.Errorf("only %d changes were cut", n-1)
+			}
+			return
+		}
+	}
+}
