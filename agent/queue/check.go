@@ -89,10 +89,7 @@ func (q *Queue) salvage(n uint64, why error) error {
 		return fmt.Errorf("salvaging %s (%v): %w", path, why, err)
 	}
 	aside := path + asideSuffix
-	if err := remove(aside); err != nil {
-		return err
-	}
-	if err := os.Link(path, aside); err != nil {
+	if err := setAside(path, aside); err != nil {
 		return fmt.Errorf("setting %s aside: %w", path, err)
 	}
 	s := state{Epoch: q.state.Epoch, Born: q.o.Now()}
@@ -109,6 +106,30 @@ func (q *Queue) salvage(n uint64, why error) error {
 }
 
 const asideSuffix = ".damaged"
+
+// setAside gives a file a second name; where the file system has no links it is
+// copied.
+func setAside(path, aside string) error {
+	if err := remove(aside); err != nil {
+		return err
+	}
+	if os.Link(path, aside) == nil {
+		return nil
+	}
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(aside, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	// What cannot be read or does not fit is not worth stopping for: the records
+	// have been read already.
+	_, _ = io.Copy(to, from)
+	return to.Close()
+}
 
 // fill makes a file with records in it, and syncs it.
 func (q *Queue) fill(path string, s *state, found []found) error {

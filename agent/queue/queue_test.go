@@ -178,7 +178,7 @@ func TestOpenRefuses(t *testing.T) {
 			if err := os.Mkdir(filepath.Join(dir, "q-000001.db"), 0o700); err != nil {
 				t.Fatal(err)
 			}
-		}, "setting"},
+		}, "salvaging"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()

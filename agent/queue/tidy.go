@@ -19,7 +19,7 @@ import (
 // pages at every commit (1M records: 594 KB), and never shrinks; and what was
 // deleted is readable in its free pages until it is removed.
 const (
-	tidyEvery = time.Minute
+	tidyEvery = 10 * time.Minute
 	keptEvery = time.Hour // at which Ran is written though nothing else is
 	longest   = 24 * time.Hour
 	largest   = 64 << 20
@@ -30,22 +30,28 @@ const (
 // tidy ends generations, removes empty ones and expired identities, and looks
 // how old the oldest record is. It ends with the queue.
 func (q *Queue) tidy() {
-	t := time.NewTicker(tidyEvery)
+	t := time.NewTimer(tidyEvery)
 	defer t.Stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	kept := time.Now()
+	kept, due := time.Now(), time.Now().Add(tidyEvery)
 	for {
 		select {
 		case <-q.closing:
 			return
 		case <-t.C:
+			due = time.Now().Add(tidyEvery)
 			q.expire(ctx)
-			if time.Since(kept) > keptEvery || q.reserve.used() || q.Err() != nil {
-				kept = time.Now()
+			if time.Since(kept) >= keptEvery || q.Err() != nil {
+				kept = time.Now() // an empty commit also finds out whether the disk is back
 				_ = q.do(ctx, &op{frees: true, apply: func(*turn) error { return nil }})
 			}
 		case <-q.tidying:
+		}
+		if q.Err() != nil {
+			t.Reset(reviveEvery)
+		} else {
+			t.Reset(time.Until(due))
 		}
 		q.rotate(ctx)
 		q.clear(ctx)
@@ -54,7 +60,7 @@ func (q *Queue) tidy() {
 }
 
 // Errors of the janitor's own ops are those of the disk: the next Put or
-// delivery meets them, and Err and Stats tell. It tries again in a minute.
+// delivery meets them, and Err and Stats tell. It tries again later.
 
 // rotate ends the newest file when it is large, old, or empty and scarred.
 func (q *Queue) rotate(ctx context.Context) {
@@ -146,11 +152,14 @@ func (q *Queue) move(ctx context.Context, f *file, s shelf) error {
 	}
 }
 
+// errKept is a file that something was found in, after all.
+var errKept = errors.New("the file is not empty")
+
 // drop removes the oldest file, and what was set aside when it was salvaged. The
 // caller is the writer.
 func (q *Queue) drop(f *file) error {
 	if q.files[0] != f || len(q.files) == 1 || !f.bare() {
-		return nil
+		return errKept
 	}
 	q.mu.Lock()
 	q.files = slices.Delete(q.files, 0, 1)
@@ -214,14 +223,17 @@ func (f *file) learn(boxes *bbolt.Bucket, dead bool) {
 // to the newest file without them, so that the file can be removed.
 func (q *Queue) expire(ctx context.Context) {
 	now := q.o.Now()
-	if q.overdue(q.newest(), now) {
+	q.mu.Lock()
+	newest := q.newest()
+	q.mu.Unlock()
+	if q.overdue(newest, now) {
 		_ = q.do(ctx, &op{frees: true, outside: func() error { return q.seal(nil) }})
 	}
 	q.mu.Lock()
 	files := slices.Clone(q.files[:len(q.files)-1])
 	q.mu.Unlock()
 	for _, f := range files {
-		if !f.personal() {
+		if !q.personal(f) {
 			continue
 		}
 		for _, s := range q.leftovers(f) {
@@ -232,13 +244,17 @@ func (q *Queue) expire(ctx context.Context) {
 }
 
 // personal reports whether there are identities in f, also of records that have
-// left: then it is to be removed when their time has come.
-func (f *file) personal() bool {
-	if f.db == nil || f.looked {
-		return f.db != nil && f.names
+// left: then it is to be removed when their time has come. Only the janitor asks.
+func (q *Queue) personal(f *file) bool {
+	q.mu.Lock()
+	db := f.db
+	q.mu.Unlock()
+	if f.looked || db == nil {
+		return f.names && db != nil
 	}
-	f.looked = true
-	_ = f.view(func(tx *bbolt.Tx) error {
+	// Not under mu, it may take a while. If the file is sealed meanwhile, it is
+	// looked at again later.
+	err := db.View(func(tx *bbolt.Tx) error {
 		for _, dead := range []bool{false, true} {
 			if top := tx.Bucket(shelf{dead: dead}.bucket()); top != nil {
 				f.names = f.names || hasIdentities(top, dead)
@@ -246,6 +262,7 @@ func (f *file) personal() bool {
 		}
 		return nil
 	})
+	f.looked = err == nil && f.names
 	return f.names
 }
 
@@ -270,7 +287,7 @@ var errFound = errors.New("found")
 // old.
 func (q *Queue) overdue(f *file, now checkin.Stamp) bool {
 	list, _ := q.expired(f, shelf{box: checkins}, now, 1)
-	return len(list) > 0 && f.personal()
+	return len(list) > 0 && q.personal(f)
 }
 
 // expired lists the first records of a shelf whose identities are too old.

@@ -211,6 +211,7 @@ func (q *Queue) stop(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.stopped, q.stoppedAt = err, time.Now()
+	poke(q.tidying)
 }
 
 // revive tries, at most once a second, to go on after everything has failed.
@@ -239,6 +240,7 @@ const reviveEvery = time.Second
 func (q *Queue) seal(why error) error {
 	if full(why) {
 		q.reserve.use()
+		poke(q.tidying)
 	}
 	old := q.newest()
 	s := q.state
