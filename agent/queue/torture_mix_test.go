@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
@@ -306,12 +307,16 @@ func sameKeys(got map[string]string, want map[string]bool) bool {
 	return len(got) == len(want)
 }
 
-// scratch is a new folder, in memory if there is one: this rig has no use for a
+func (w *worker) scratch() (string, error) { return os.MkdirTemp(w.dir, "torture-") }
+
+// inMemory is a folder in memory, if there is one: this rig has no use for a
 // disk.
-func (w *worker) scratch() (string, error) {
+func inMemory(t *testing.T) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "torture-")
 	if err != nil {
-		dir, err = os.MkdirTemp(w.dir, "torture-")
+		return t.TempDir()
 	}
-	return dir, err
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }

@@ -119,6 +119,9 @@ func newRig(t *testing.T, name string, from uint64, onCard bool) *rig {
 		t: t, dir: t.TempDir(), luck: rand.New(rand.NewPCG(from, salt)), key: authority(t).Recipient().String(),
 		score: &score{rig: name}, book: newLedger(),
 	}
+	if name == "mix" {
+		r.dir = inMemory(t)
+	}
 	if onCard {
 		r.card = mountCard(t, r.dir, flash.Names(r.luck.IntN(2)))
 	}
