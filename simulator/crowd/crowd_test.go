@@ -71,3 +71,16 @@ func TestACleanUpload(t *testing.T) {
 		t.Errorf("%+v, want some records, each once, and every repetition recognised", r)
 	}
 }
+
+// When the time is up, what waits is still on the kiosks, and none of it counts
+// as lost.
+func TestACrowdWhoseTimeIsUp(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r, err := crowd.Run(t.Context(), crowd.Opts{Kiosks: 2, Records: 10, Store: "memory", Spread: 1000 * time.Hour, For: time.Millisecond})
+	if !errors.Is(err, crowd.ErrTime) {
+		t.Errorf("%v, want %v", err, crowd.ErrTime)
+	}
+	if r.Left != 20 || r.Drained != 0 || !r.Once() {
+		t.Errorf("%+v, want 20 left, none drained, none lost", r)
+	}
+}

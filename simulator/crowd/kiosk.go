@@ -143,7 +143,7 @@ func (k *kiosk) send(ctx context.Context, t checkin.Traffic, records []checkin.R
 	}
 	acks, err := k.send1(ctx, t, records)
 	if err == nil {
-		k.note(records, acks)
+		k.note(t, records, acks)
 	}
 	return acks, err
 }
@@ -171,7 +171,7 @@ func (k *kiosk) send1(ctx context.Context, t checkin.Traffic, records []checkin.
 }
 
 // note takes the platform's answers into account.
-func (k *kiosk) note(records []checkin.Record, acks []checkin.Ack) {
+func (k *kiosk) note(t checkin.Traffic, records []checkin.Record, acks []checkin.Ack) {
 	now := time.Now()
 	numbers := make(map[checkin.ID]int, len(records))
 	for i := range records {
@@ -188,13 +188,13 @@ func (k *kiosk) note(records []checkin.Record, acks []checkin.Ack) {
 		case a.Status == checkin.Rejected:
 			k.c.tally.rejected.Add(1)
 		default:
-			k.settle(n, now)
+			k.settle(n, t, now)
 		}
 	}
 }
 
 // settle notes an answer for record n. The caller holds k.mu.
-func (k *kiosk) settle(n int, now time.Time) {
+func (k *kiosk) settle(n int, t checkin.Traffic, now time.Time) {
 	if n < len(k.settled) {
 		if !k.settled[n] {
 			k.settled[n] = true
@@ -204,6 +204,9 @@ func (k *kiosk) settle(n int, now time.Time) {
 	}
 	if made, ok := k.live[n]; ok {
 		delete(k.live, n)
+		if t == checkin.Backlog {
+			k.c.tally.fallen.Add(1)
+		}
 		k.c.tally.waited(now.Sub(made))
 	}
 }

@@ -39,6 +39,7 @@ type Report struct {
 	LiveP50 time.Duration `json:"live_p50_ns"` // from before the queue's commit to the acknowledgement
 	LiveP99 time.Duration `json:"live_p99_ns"`
 	LiveMax time.Duration `json:"live_max_ns"`
+	Fallen  int           `json:"live_fallen"` // of the live records: came with the backlog, after their own call had failed
 
 	Handshakes int           `json:"handshakes"`
 	Resumed    int           `json:"resumed"`       // of these
@@ -71,9 +72,10 @@ type tally struct {
 	took time.Duration
 	cpu  time.Duration
 
-	live  atomic.Int64 // records
-	mu    sync.Mutex
-	waits []time.Duration // of the live records
+	live   atomic.Int64 // records
+	fallen atomic.Int64 // of these
+	mu     sync.Mutex
+	waits  []time.Duration // of the live records
 }
 
 func (t *tally) begin() { t.up, t.cpu = time.Now(), cpu() }
@@ -103,6 +105,7 @@ func (c *crowd) sum() {
 	r.Handshakes, r.Resumed, r.Bytes = int(f.handshakes.Load()), int(f.resumed.Load()), f.bytes.Load()
 	slices.Sort(t.waits)
 	r.Live, r.LiveP50, r.LiveP99, r.LiveMax = len(t.waits), percentile(t.waits, 50), percentile(t.waits, 99), percentile(t.waits, 100)
+	r.Fallen = int(t.fallen.Load())
 	r.Peak = resident("VmHWM:")
 	r.Private = max(c.phase.private.Load(), resident("RssAnon:"))
 }

@@ -61,7 +61,7 @@ func (c *crowd) upload(ctx context.Context) (*Report, error) {
 	senders.Wait()
 	c.tally.end()
 	c.sum()
-	c.report.Records, c.report.Drained = c.report.Live, c.report.Live
+	c.report.Records, c.report.Drained, c.report.Fallen = c.report.Live, c.report.Live, 0
 	c.report.Rate = float64(c.report.Live) / c.tally.took.Seconds()
 	if ctx.Err() != nil {
 		return &c.report, context.Cause(ctx)

@@ -40,7 +40,8 @@ What is printed:
                kiosk that had hung up. Records brought twice on order are not in it
   duplicates   records that the platform recognised as held already
   live         records made while the backlog drained, from before the commit on
-               the kiosk's disk to the platform's acknowledgement
+               the kiosk's disk to the platform's acknowledgement. One whose own
+               call failed comes with the backlog, and late
   memory       of this process, kiosks and platform: private, and with the mapped
                files of all queues
   at the store acknowledged and not there (lost), there more than once (doubled),
@@ -160,7 +161,7 @@ func printCrowd(out io.Writer, r *crowd.Report) error {
 	fmt.Fprintf(w, "drained\t%d (%s), %d left\n", r.Drained, share(r.Drained, r.Records), r.Left)
 	fmt.Fprintf(w, "time\t%v, %.0f records/s\n", r.Took.Round(10*time.Millisecond), r.Rate)
 	if r.Live > 0 {
-		fmt.Fprintf(w, "live\t%d records, p50 %v  p99 %v  max %v\n", r.Live, round(r.LiveP50), round(r.LiveP99), round(r.LiveMax))
+		fmt.Fprintf(w, "live\t%d records, p50 %v  p99 %v  max %v; %d came with the backlog\n", r.Live, round(r.LiveP50), round(r.LiveP99), round(r.LiveMax), r.Fallen)
 	}
 	printCost(w, r)
 	return w.Flush()
