@@ -25,9 +25,10 @@ every record. Queue and uplink are the kiosk's own code, on a disk and over
 mutual TLS; kiosks and platform share this machine, so that figures compare two
 versions on one machine and are no promise for another.
 
-A kiosk needs 8 open files and, with 1000 records, about 2 MB in the folder for
-temporary files (TMPDIR); everything there is removed at the end. Half of the
-records are visits with a sealed identity, half are passages. Ctrl-C ends it.
+A kiosk needs 8 open files, 2 to 4 MB of memory and, with 1000 records, 2 MB in
+the folder for temporary files (TMPDIR), and the platform's store 1 kB a record;
+everything there is removed at the end. Half of the records are visits with a
+sealed identity, half are passages. Ctrl-C ends it.
 
 What is printed:
   drained      records that the platform has acknowledged, of those that waited;
