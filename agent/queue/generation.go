@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/agent/durable"
@@ -367,9 +366,7 @@ func (q *Queue) options(readOnly bool) *bbolt.Options {
 }
 
 // full reports whether an error says that the disk is.
-func full(err error) bool {
-	return errors.Is(err, errNoSpace) || errors.Is(err, berrors.ErrMaxSizeReached)
-}
+func full(err error) bool { return errors.Is(err, errNoSpace) }
 
 func remove(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {

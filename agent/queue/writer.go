@@ -170,6 +170,9 @@ func (q *Queue) turn(need uint64, group []*op) error {
 			t.state.Reserved = q.next + need + seqBlock
 		}
 		t.state.Ran = q.ran()
+		if tx.Size() > largest {
+			t.after = append(t.after, func() { poke(q.tidying) })
+		}
 		return t.state.write(tx)
 	})
 	if err != nil {
