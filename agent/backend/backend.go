@@ -79,7 +79,7 @@ func New(o Opts) (*Client, error) {
 		MaxResponseHeaderBytes: 16 << 10,
 		HTTP2: &http.HTTP2Config{
 			// A connection that a router has forgotten is found by its silence.
-			SendPingTimeout: 5 * time.Second, PingTimeout: 2 * time.Second,
+			SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second,
 		},
 	}
 	return &Client{o: o, base: base, http: &http.Client{

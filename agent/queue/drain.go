@@ -99,11 +99,10 @@ type parcel struct {
 func (c *courier) run(ctx context.Context) {
 	c.fresh()
 	for ctx.Err() == nil {
-		if c.traffic == checkin.Backlog {
-			c.box.hold(ctx)
-		}
 		batch, err := c.batch()
 		switch {
+		case c.holding():
+			c.hold(ctx)
 		case err != nil:
 			c.rest(ctx, err)
 		case len(batch) > 0:
@@ -179,18 +178,21 @@ func (c *courier) settle(ctx context.Context, batch []parcel, acks []checkin.Ack
 	c.fresh()
 	c.box.note(nil, time.Time{})
 	if c.traffic == checkin.Live {
+		c.box.held.Store(0)
 		poke(c.box.back[checkin.Backlog])
 	}
 }
 
 // failed rests. What could not be delivered at once has waited then, and is the
-// backlog's.
+// backlog's, which holds as long.
 func (c *courier) failed(ctx context.Context, why error) {
+	d, asked := c.pause(why)
 	if c.traffic == checkin.Live {
+		c.box.held.Store(time.Now().Add(d).UnixNano()) // before the backlog sees them
 		c.box.q.allHasWaited()
 		poke(c.box.woken[checkin.Backlog])
 	}
-	c.rest(ctx, why)
+	c.restFor(ctx, d, asked, why)
 }
 
 // answers sorts a batch by what was said of each record. An answer for a record
@@ -225,26 +227,37 @@ func newBackoff() *backoff.ExponentialBackOff {
 	return b
 }
 
-// rest waits before the next attempt. A new record does not cut a wait short:
-// a platform in trouble must not be asked more often by a busy lane. That it
-// has been heard of does, unless it asked for the wait.
+// rest waits before the next attempt.
 func (c *courier) rest(ctx context.Context, why error) {
-	d := rand.N(c.wait.NextBackOff()) + 50*time.Millisecond
-	back := c.box.back[c.traffic]
+	d, asked := c.pause(why)
+	c.restFor(ctx, d, asked, why)
+}
+
+// pause is how long to wait after a failure: with full jitter, or as long as
+// was asked for, ± 50 %.
+func (c *courier) pause(why error) (d time.Duration, asked bool) {
 	if r, ok := asks[interface{ RetryAfter() time.Duration }](why); ok && r.RetryAfter() > 0 {
-		asked := min(max(r.RetryAfter(), time.Second), longestAsked)
-		d, back = asked/2+rand.N(asked), nil
+		d := min(max(r.RetryAfter(), time.Second), longestAsked)
+		return d/2 + rand.N(d), true
 	}
+	return rand.N(c.wait.NextBackOff()) + 50*time.Millisecond, false
+}
+
+// restFor waits. A new record does not cut it short: a platform in trouble must
+// not be asked more often by a busy lane. That it has been heard of does, unless
+// it asked for the wait.
+func (c *courier) restFor(ctx context.Context, d time.Duration, asked bool, why error) {
 	c.box.note(why, time.Now().Add(d))
-	if c.traffic == checkin.Live {
-		c.box.held.Store(time.Now().Add(d).UnixNano())
+	back := c.box.back[c.traffic]
+	select {
+	case <-back: // of before
+	default:
+	}
+	if asked {
+		back = nil
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
-	select {
-	case <-c.box.back[c.traffic]: // of before
-	default:
-	}
 	select {
 	case <-ctx.Done():
 	case <-t.C:
@@ -257,18 +270,20 @@ func (c *courier) rest(ctx context.Context, why error) {
 	}
 }
 
-// hold keeps the backlog waiting as long as the live lane was told to wait: what
-// is refused to a visitor of this minute will not be taken from yesterday's.
-func (b *box) hold(ctx context.Context) {
-	d := time.Until(time.Unix(0, b.held.Load()))
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
+// holding reports whether the backlog is to wait because the live lane was told
+// to: what is refused to a visitor of this minute will not be taken from
+// yesterday's.
+func (c *courier) holding() bool {
+	return c.traffic == checkin.Backlog && time.Until(time.Unix(0, c.box.held.Load())) > 0
+}
+
+func (c *courier) hold(ctx context.Context) {
+	t := time.NewTimer(time.Until(time.Unix(0, c.box.held.Load())))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 	case <-t.C:
+	case <-c.box.back[checkin.Backlog]: // the live lane has come through
 	}
 }
 
