@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/digital-sentinel/sentinel/agent/backend/api"
@@ -47,9 +48,10 @@ type Opts struct {
 
 // Client asks the platform. It is safe for concurrent use.
 type Client struct {
-	o    Opts
-	base *url.URL
-	http *http.Client
+	o       Opts
+	longest atomic.Int64 // of the questions about somebody since the last heartbeat
+	base    *url.URL
+	http    *http.Client
 }
 
 // Limits of what is read and waited for.
@@ -99,7 +101,7 @@ func (c *Client) Verify(ctx context.Context, cred checkin.Credential) (checkin.S
 	nonce := make([]byte, 16)
 	_, _ = rand.Read(nonce) // never fails
 	asked := time.Now()
-	raw, err := c.post(ctx, call{path: "/v1/verify", accept: api.COSE, limit: signed.MaxSize}, api.VerifyRequest{
+	raw, err := c.post(ctx, call{path: "/v1/verify", accept: api.COSE, limit: signed.MaxSize, person: true}, api.VerifyRequest{
 		Kind: string(cred.Kind), Value: cred.Value, Venue: c.o.Venue, Kiosk: c.o.Kiosk,
 		Lane: c.o.Lane, Nonce: nonce,
 	})
@@ -144,12 +146,18 @@ func (c *Client) Report(ctx context.Context, recipient string, records []checkin
 	return c.deliver(ctx, call{path: "/v1/reports"}, api.ReportsRequest{Recipient: recipient, Records: list})
 }
 
-// Heartbeat tells the platform how the kiosk is.
+// Heartbeat tells the platform how the kiosk is. It is at least as long as every
+// question about somebody before it: the buffers of a connection keep what was
+// written last, and this writes over it.
 func (c *Client) Heartbeat(ctx context.Context, h api.Heartbeat) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	h.Kiosk, h.Lane, h.Version = c.o.Kiosk, c.o.Lane, c.o.Version
-	_, err := c.post(ctx, call{path: "/v1/heartbeat", limit: maxAnswer}, h)
+	longest := c.longest.Swap(0)
+	_, err := c.post(ctx, call{path: "/v1/heartbeat", limit: maxAnswer, length: int(longest)}, h)
+	if err != nil {
+		c.about(longest)
+	}
 	return err
 }
 
@@ -278,6 +286,8 @@ type call struct {
 	path     string
 	accept   string // media type of the answer; empty: nobody reads it
 	limit    int64  // of the answer, in bytes
+	length   int    // of the question at least, in bytes
+	person   bool   // the question is about somebody
 	priority string // header of that name; empty: none
 }
 
@@ -287,6 +297,12 @@ func (c *Client) post(ctx context.Context, to call, body any) ([]byte, error) {
 	payload, err := json.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a request: %w", err)
+	}
+	if to.person {
+		c.about(int64(len(payload)))
+	}
+	if short := to.length - len(payload); short > 0 {
+		payload = append(payload, bytes.Repeat([]byte{' '}, short)...)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath(to.path).String(), bytes.NewReader(payload))
 	if err != nil {
@@ -317,6 +333,13 @@ func (c *Client) post(ctx context.Context, to call, body any) ([]byte, error) {
 		return nil, fmt.Errorf("the platform's answer is not %s", to.accept)
 	}
 	return answer, nil
+}
+
+// about notes the length of a question about somebody.
+func (c *Client) about(length int64) {
+	for was := c.longest.Load(); length > was && !c.longest.CompareAndSwap(was, length); {
+		was = c.longest.Load()
+	}
 }
 
 // refusal reads what an answer that is not 200 says: known fields only, and

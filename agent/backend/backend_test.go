@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -159,6 +160,52 @@ func TestAFolderInTheAddressIsKept(t *testing.T) {
 		k.close()
 		if want := "/sentinel/v1/heartbeat"; asked != want {
 			t.Errorf("asked %q, want %q", asked, want)
+		}
+	})
+}
+
+// TestAHeartbeatWritesOverAQuestion: it is as long as the longest question about
+// somebody since the last one that arrived, and still what the contract says.
+func TestAHeartbeatWritesOverAQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked, beat []byte
+		refuse := false
+		k := newKiosk(t, handled(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			if strings.HasSuffix(r.URL.Path, "/verify") {
+				asked = body
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			beat = body
+			if refuse {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		}))
+		defer k.close()
+		heartbeat := func() {
+			_ = k.client.Heartbeat(t.Context(), api.Heartbeat{})
+			var h api.Heartbeat
+			if err := json.Unmarshal(beat, &h); err != nil {
+				t.Errorf("a heartbeat of %d bytes: %v", len(beat), err)
+			}
+		}
+		heartbeat()
+		short := len(beat)
+		long := checkin.Credential{Kind: checkin.PersonalCode, Value: "https://a.example/" + strings.Repeat("x", 900)}
+		_, _ = k.client.Verify(t.Context(), long)
+		_, _ = k.client.Verify(t.Context(), shown)
+		refuse = true
+		heartbeat()
+		refuse = false
+		for range 2 { // one that was refused may not have arrived whole
+			if len(beat) < 900 || len(beat) < len(asked) {
+				t.Errorf("a heartbeat of %d bytes after a question of more than 900", len(beat))
+			}
+			heartbeat()
+		}
+		if len(beat) != short {
+			t.Errorf("%d bytes when nobody was asked about, want %d", len(beat), short)
 		}
 	})
 }
