@@ -2,7 +2,8 @@
 # make test  runs everything; it installs what it needs when it can
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS  = -s -w -X main.version=$(VERSION)
+# The runtime overwrites what it frees, names and numbers among it (agent/scrub).
+LDFLAGS  = -s -w -X main.version=$(VERSION) -X runtime.godebugDefault=clobberfree=1,gcshrinkstackoff=1
 BUILD    = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
 MAINS    = ./agent/cmd/sentinel ./simulator/cmd/sentinel-sim
 

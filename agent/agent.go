@@ -31,6 +31,7 @@ import (
 	"github.com/digital-sentinel/sentinel/agent/credential"
 	"github.com/digital-sentinel/sentinel/agent/queue"
 	"github.com/digital-sentinel/sentinel/agent/screen"
+	"github.com/digital-sentinel/sentinel/agent/scrub"
 )
 
 // Verifier asks who a credential belongs to and what the authority says.
@@ -85,6 +86,10 @@ type Opts struct {
 	// Heartbeat tells the platform how the kiosk is; nil tells nobody.
 	Heartbeat func(ctx context.Context, s Status) error
 
+	// Scrub overwrites what those who have left, and are held by nobody, have left
+	// in memory (scrub.Memory); nil does nothing.
+	Scrub func()
+
 	// Alarms are up from the start: what was wrong before there was an agent.
 	Alarms []string
 
@@ -132,6 +137,8 @@ type Agent struct {
 	desk  *desk
 	codes *codes
 	voice sync.WaitGroup
+
+	scrubs scrub.Scrubber
 
 	inForce atomic.Pointer[checkin.Policy]
 	started time.Time
@@ -190,6 +197,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	loops.Go(func() { a.watchQueue(ctx) })
 	loops.Go(func() { a.lane.run(ctx) })
+	if a.o.Scrub != nil {
+		loops.Go(func() { a.scrubs.Run(ctx, a.scrub) })
+	}
 	loops.Wait()
 	a.gate.wait()
 	a.desk.wait()
@@ -283,6 +293,13 @@ func (a *Agent) watchClock() {
 		return
 	}
 	a.hub.raise("clock")
+}
+
+// scrub does it, and tells what it costs.
+func (a *Agent) scrub() {
+	start := time.Now()
+	a.o.Scrub()
+	a.o.Log.Debug("memory scrubbed", "took", time.Since(start))
 }
 
 // statePath names a file in the state folder; empty if there is none.

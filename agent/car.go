@@ -48,6 +48,7 @@ func (a *Agent) Vehicle(ctx context.Context, v Vehicle) (string, error) {
 //
 
 func (l *lane) arrive(ctx context.Context, plate, operator string) (string, error) {
+	defer l.a.scrubs.Touched()
 	group := newUUID()
 	l.mu.Lock()
 	l.car = car{group, time.Now()}

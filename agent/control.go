@@ -103,6 +103,9 @@ const maxSaid = 16 << 10
 
 // said reads what somebody says, does it, and answers what came of it.
 func said[T, A any](w http.ResponseWriter, r *http.Request, do func(context.Context, T) (A, error)) {
+	// It may name a person. The buffer that it was read into is held as long as
+	// the connection is open.
+	w.Header().Set("Connection", "close")
 	var v T
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSaid))
 	d.DisallowUnknownFields()

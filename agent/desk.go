@@ -260,13 +260,22 @@ func (d *desk) find(visit string) (helpCase, bool) {
 
 // expire forgets who has waited too long. The caller holds d.mu.
 func (d *desk) expire() {
-	d.open = slices.DeleteFunc(d.open, func(c helpCase) bool { return time.Since(c.at) > caseLife })
+	d.drop(func(c helpCase) bool { return time.Since(c.at) > caseLife })
 }
 
 func (d *desk) close(visit string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.open = slices.DeleteFunc(d.open, func(c helpCase) bool { return c.visit == visit })
+	d.drop(func(c helpCase) bool { return c.visit == visit })
+}
+
+// drop forgets those who are over. The caller holds d.mu.
+func (d *desk) drop(over func(helpCase) bool) {
+	before := len(d.open)
+	d.open = slices.DeleteFunc(d.open, over)
+	if len(d.open) < before {
+		d.a.scrubs.Touched()
+	}
 }
 
 // cases lists who waits, without saying who they are.

@@ -12,6 +12,7 @@ import (
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/agent/credential"
 	"github.com/digital-sentinel/sentinel/agent/screen"
+	"github.com/digital-sentinel/sentinel/agent/scrub"
 	"github.com/digital-sentinel/sentinel/hal"
 )
 
@@ -88,6 +89,7 @@ func (l *lane) presentCard(device string, card hal.Card) {
 // present lets p in, or says why not. Nothing that was presented is dropped
 // without a word, but for the same thing seen again within the repeat window.
 func (l *lane) present(p presented) {
+	l.a.scrubs.Touched()
 	repeat := l.a.o.Timing.Repeat
 	_, closed := l.closed()
 	l.mu.Lock()
@@ -158,12 +160,15 @@ func (l *lane) take1() {
 
 // run serves one visitor after the other until ctx ends.
 func (l *lane) run(ctx context.Context) {
+	scrub.Stack()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case serve := <-l.in:
 			serve(ctx)
+			scrub.Stack()
+			l.a.scrubs.Touched()
 			l.mu.Lock()
 			l.busy = false
 			close(l.freed)

@@ -9,6 +9,7 @@ import (
 
 	"periph.io/x/conn/v3"
 
+	"github.com/digital-sentinel/sentinel/agent/scrub"
 	"github.com/digital-sentinel/sentinel/hal"
 )
 
@@ -180,6 +181,7 @@ func (a *Agent) probe(ctx context.Context, p *part, dev conn.Resource, ask func(
 }
 
 func (a *Agent) readCodes(ctx context.Context, p *part, d hal.Scanner) {
+	scrub.Stack()
 	for {
 		code, err := d.Scan(ctx)
 		switch {
@@ -194,12 +196,14 @@ func (a *Agent) readCodes(ctx context.Context, p *part, d hal.Scanner) {
 		default:
 			a.lane.presentCode(p.Name, code)
 		}
+		scrub.Stack()
 	}
 }
 
 func (a *Agent) readCards(ctx context.Context, p *part, d hal.CardReader) {
+	scrub.Stack()
 	for {
-		card, err := d.ReadCard(ctx)
+		err := a.readCard1(ctx, p, d)
 		var unread *hal.CardError
 		switch {
 		case ctx.Err() != nil:
@@ -213,10 +217,21 @@ func (a *Agent) readCards(ctx context.Context, p *part, d hal.CardReader) {
 		case err != nil:
 			a.complain(p, "reading a card", err)
 			_ = pause(ctx, retryFirst)
-		default:
-			a.lane.presentCard(p.Name, card)
 		}
+		scrub.Stack()
 	}
+}
+
+// readCard1 reads one card and hands it on. It is no part of its loop: a card is
+// a large value, and would stay in the loop's frame until the next one.
+//
+//go:noinline
+func (a *Agent) readCard1(ctx context.Context, p *part, d hal.CardReader) error {
+	card, err := d.ReadCard(ctx)
+	if err == nil {
+		a.lane.presentCard(p.Name, card)
+	}
+	return err
 }
 
 // complain tells what a device that is there complains of, once: a reader

@@ -9,6 +9,7 @@ import (
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/agent/queue"
 	"github.com/digital-sentinel/sentinel/agent/screen"
+	"github.com/digital-sentinel/sentinel/agent/scrub"
 	"github.com/digital-sentinel/sentinel/hal"
 )
 
@@ -174,7 +175,9 @@ func (l *lane) put1(ctx context.Context, entries ...queue.Entry) error {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
+		scrub.Stack()
 		_, err := l.a.o.Queue.PutAll(ctx, entries...)
+		scrub.Stack()
 		done <- err
 	}()
 	select {

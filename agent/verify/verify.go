@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
+	"github.com/digital-sentinel/sentinel/agent/scrub"
 )
 
 // Limits of an answer.
@@ -170,7 +171,9 @@ func (l *Ladder) online(ctx context.Context, c checkin.Credential) (checkin.Stat
 func ask(ctx context.Context, p Asker, c checkin.Credential) <-chan reply {
 	got := make(chan reply, 1)
 	go func() {
+		scrub.Stack()
 		s, err := p.Verify(ctx, c)
+		scrub.Stack()
 		got <- reply{s, err}
 	}()
 	return got

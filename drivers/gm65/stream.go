@@ -67,6 +67,7 @@ func (s *stream) parse(final bool) {
 			return
 		default:
 			s.take(s.text.Put(s.buf[0]))
+			s.buf[0] = 0 // a code is somebody's
 			s.buf = s.buf[1:]
 		}
 	}

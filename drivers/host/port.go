@@ -88,6 +88,7 @@ func (p *port) Read(b []byte) (int, error) {
 		}
 	}
 	n := copy(b, p.rest)
+	clear(p.rest[:n]) // it may be somebody's number
 	p.rest = p.rest[n:]
 	return n, nil
 }
@@ -182,6 +183,7 @@ func (p *port) reader() {
 			case <-p.done:
 				return
 			}
+			clear(buf[:n])
 		}
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			p.lose(hal.Gone(p.named(plain(err))))

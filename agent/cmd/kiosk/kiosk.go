@@ -49,6 +49,8 @@ type Env struct {
 	// CheckQueue looks at a file of the queue in a child process, which a damaged
 	// file may end; nil looks from this one.
 	CheckQueue func(path string) error
+	// Scrub is agent.Opts.Scrub: nil where others live in the same memory.
+	Scrub func()
 }
 
 // Kiosk is a kiosk that has been put together and not started.
@@ -230,6 +232,7 @@ func (k *Kiosk) opts(c *configs.Config, p *checkin.Policy) agent.Opts {
 			Release: time.Duration(c.Gate.Release), Settle: time.Duration(c.Gate.Settle),
 		},
 		Verifier: ladder, Queue: k.queue, Screen: k.page, Clock: k.env.Clock, Log: k.env.Log,
+		Scrub:     k.scrub,
 		Drain:     func(ctx context.Context) error { return k.queue.Drain(ctx, k.client.Deliver) },
 		Reports:   k.reportLoops(),
 		Heartbeat: k.heartbeat,
@@ -253,6 +256,19 @@ func (k *Kiosk) heartbeat(ctx context.Context, s agent.Status) error {
 		return k.client.Time(ctx)
 	}
 	return err
+}
+
+// scrub scrubs the memory, where that is asked for. The second platform is asked
+// once in a while, and hears no heartbeats that would write over the question:
+// its connection goes.
+func (k *Kiosk) scrub() {
+	if k.env.Scrub == nil {
+		return
+	}
+	if k.second != nil {
+		k.second.Close()
+	}
+	k.env.Scrub()
 }
 
 // wide is an interval of the time that is worth a question.

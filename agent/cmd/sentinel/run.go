@@ -17,6 +17,7 @@ import (
 
 	"github.com/digital-sentinel/sentinel/agent/clock"
 	"github.com/digital-sentinel/sentinel/agent/cmd/kiosk"
+	"github.com/digital-sentinel/sentinel/agent/scrub"
 	"github.com/digital-sentinel/sentinel/agent/wipe"
 	"github.com/digital-sentinel/sentinel/configs"
 	"github.com/digital-sentinel/sentinel/drivers"
@@ -63,7 +64,7 @@ func (c *command) runKiosk(ctx context.Context, config *configs.Config, log *slo
 	}
 	env := kiosk.Env{
 		Version: version, Wires: drivers.HostWires(config.Insecure), Clock: clk, Log: log,
-		CheckQueue: checkQueue,
+		CheckQueue: checkQueue, Scrub: scrub.Memory,
 	}
 	if config.Bench {
 		log.Warn("this configuration is marked bench: true and is not for service")
