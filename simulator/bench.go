@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -53,6 +54,13 @@ type Opts struct {
 	Settle   time.Duration // from a body to locking again; 0: the agent's default
 	Card     bool          // the state folder lies on a card that can be cut off and filled, where one can be had
 	Version  string
+
+	// Log takes every word that the agent says, at level debug; nil keeps the
+	// last ones only. Heard gets the body of every request to the platform, by
+	// the path of its call; it may not keep it. They are for tests that look for
+	// what must not be there, on the front PTY.
+	Log   io.Writer
+	Heard func(path string, body []byte)
 }
 
 // Bench is one kiosk and all its far ends.
@@ -217,6 +225,14 @@ func (b *Bench) KillAgent() error { return b.kiosk.kill() }
 
 // StopAgent asks the agent to end, and waits for it.
 func (b *Bench) StopAgent() error { return b.kiosk.stop() }
+
+// AgentPID is the process that the agent runs as; 0 if it is none of its own.
+func (b *Bench) AgentPID() int {
+	if k, ok := b.kiosk.(*childKiosk); ok && k.running() {
+		return k.pid()
+	}
+	return 0
+}
 
 // Close ends everything and removes the bench's folder.
 func (b *Bench) Close() error {

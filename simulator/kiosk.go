@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,7 +35,8 @@ type kioskRunner interface {
 
 // listen opens the platform's address. It stays the same over down and up.
 func (b *Bench) listen() error {
-	b.server = &backend.Server{Handler: b.faults.Wrap(backend.NewAdmission(backend.AdmissionOpts{}).Wrap(b.platform.Handler())), TLS: b.pki.ServerTLS()}
+	handler := b.overheard(b.platform.Handler())
+	b.server = &backend.Server{Handler: b.faults.Wrap(backend.NewAdmission(backend.AdmissionOpts{}).Wrap(handler)), TLS: b.pki.ServerTLS()}
 	if b.o.Front == Memory {
 		b.url = "https://localhost"
 		b.server.Listen = func() (net.Listener, error) {
@@ -57,6 +60,22 @@ func (b *Bench) listen() error {
 		return net.Listen("tcp", address)
 	}
 	return nil
+}
+
+// overheard lets the test hear what the agent sends to the platform.
+func (b *Bench) overheard(h http.Handler) http.Handler {
+	if b.o.Heard == nil {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the agent has hung up
+		}
+		b.o.Heard(r.URL.Path, body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		h.ServeHTTP(w, r)
+	})
 }
 
 // configure writes everything that a kiosk is given at installation.
@@ -231,6 +250,11 @@ func (k *childKiosk) start() error {
 	child := exec.Command(k.program, "run", "--config", k.b.configPath())
 	k.log = &tail{}
 	child.Stdout, child.Stderr = k.log, k.log
+	if k.b.o.Log != nil {
+		child.Args = append(child.Args, "--log-debug")
+		all := io.MultiWriter(k.log, k.b.o.Log)
+		child.Stdout, child.Stderr = all, all
+	}
 	// A bench that is killed takes its agent with it; Ctrl-C reaches the bench
 	// alone, which then ends the agent in order.
 	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

@@ -71,12 +71,15 @@ func TestScenariosInMemory(t *testing.T) {
 	}
 }
 
+// overwrites is what the shipped program's runtime is told (agent/scrub).
+const overwrites = "clobberfree=1,gcshrinkstackoff=1"
+
 // sentinel builds the agent's program once, for the tests that need the child
 // process. The race detector of this test does not reach into it.
 func sentinel(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sentinel")
-	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, "../agent/cmd/sentinel").CombinedOutput()
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-X runtime.godebugDefault="+overwrites, "-o", path, "../agent/cmd/sentinel").CombinedOutput()
 	if err != nil {
 		t.Fatalf("building the agent: %v\n%s", err, out)
 	}
