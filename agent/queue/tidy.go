@@ -17,11 +17,13 @@ import (
 
 // When a generation ends. A drained bbolt file rewrites its long list of free
 // pages at every commit (1M records: 594 KB), and never shrinks; and what was
-// deleted is readable in its free pages until it is removed.
+// deleted, sealed identities among it, stays in its free pages until it is
+// removed. A file that has run empty goes therefore within the hour.
 const (
 	tidyEvery = 10 * time.Minute
 	keptEvery = time.Hour // at which Ran is written though nothing else is
 	longest   = 24 * time.Hour
+	emptied   = time.Hour // when it is empty
 	largest   = 64 << 20
 	scarred   = 8 << 20 // when it is empty
 	moveAtOne = 200
@@ -66,13 +68,13 @@ func (q *Queue) tidy() {
 func (q *Queue) rotate(ctx context.Context) {
 	q.mu.Lock()
 	f := q.newest()
-	old := q.ran()-f.ran >= longest
-	empty, touched := f.empty(), f.touched
+	age, empty, touched := q.ran()-f.ran, f.empty(), f.touched
 	q.mu.Unlock()
 	fi, err := os.Stat(f.path)
 	if err != nil {
 		return
 	}
+	old := age >= longest || empty && age >= emptied
 	if old && touched || fi.Size() > largest || empty && fi.Size() > scarred {
 		_ = q.do(ctx, &op{frees: true, outside: func() error { return q.seal(nil) }})
 	}
