@@ -32,7 +32,7 @@ func expect(ctx context.Context, p *player, s *Step) error {
 	case "screen":
 		return p.expectNamed(ctx, s, deadline, "screen", stateNames())
 	case "alarm":
-		return p.expectNamed(ctx, s, deadline, "alarm", Alarms())
+		return p.expectAlarm(ctx, s, deadline)
 	case "device":
 		return p.expectDevice(ctx, s, deadline)
 	case "call":
@@ -94,9 +94,19 @@ func (p *player) expectNamed(ctx context.Context, s *Step, deadline time.Time, k
 	if !slices.Contains(known, name) {
 		return fmt.Errorf("%q is not known; there are %s", name, strings.Join(known, ", "))
 	}
-	return p.find(ctx, deadline, kind, func(f Fact) bool {
-		return f.Name == name && (kind != "alarm" || f.State == "up")
-	})
+	return p.find(ctx, deadline, kind, func(f Fact) bool { return f.Name == name })
+}
+
+// expectAlarm looks for an alarm that goes up, or down.
+func (p *player) expectAlarm(ctx context.Context, s *Step, deadline time.Time) error {
+	name, state := s.word(1), or(s.word(2), "up")
+	switch {
+	case !slices.Contains(Alarms(), name):
+		return fmt.Errorf("%q is not known; there are %s", name, strings.Join(Alarms(), ", "))
+	case state != "up" && state != "down":
+		return fmt.Errorf("an alarm is up or down, not %q", state)
+	}
+	return p.find(ctx, deadline, "alarm", func(f Fact) bool { return f.Name == name && f.State == state })
 }
 
 func stateNames() []string {

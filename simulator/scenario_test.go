@@ -25,7 +25,7 @@ var scenarioDate = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
 // needsProcess are the scenarios that kill the agent or harm its disk: in memory
 // they must say that they are not available. A test that is left out is named here, and run
 // on the pty front by TestScenariosOnPTY.
-var needsProcess = []string{"clock-lost-with-the-power", "disk-filled-and-freed", "fire-outlives-a-restart", "killed-after-the-verdict", "power-cut", "power-cut-with-unsynced-data", "report-after-a-kill"}
+var needsProcess = []string{"clock-lost-with-the-power", "disk-filled-and-freed", "disk-full-and-back", "fire-outlives-a-restart", "killed-after-the-verdict", "power-cut", "power-cut-with-unsynced-data", "report-after-a-kill"}
 
 func scenarios(t *testing.T) []*simulator.Scenario {
 	t.Helper()
