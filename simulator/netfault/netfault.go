@@ -2,6 +2,9 @@
 // network. What is wrong with it can be changed at any time, and holds at once
 // for connections that are open already.
 //
+// Over gives it other ends than TCP's: connections in memory, so that the
+// time-outs of both ends pass in virtual time.
+//
 // The server's name and its TLS are left alone: the proxy sees bytes.
 package netfault
 
@@ -44,7 +47,8 @@ type Stats struct {
 
 // Proxy passes connections on to one server.
 type Proxy struct {
-	target, address string
+	address string
+	ends    Ends
 
 	mu       sync.Mutex
 	fault    Fault
@@ -54,14 +58,27 @@ type Proxy struct {
 	runs     sync.WaitGroup
 }
 
+// Ends is what a proxy stands between.
+type Ends struct {
+	// Listen opens where clients come; again after every Down.
+	Listen func() (net.Listener, error)
+	// Dial connects to the server.
+	Dial func(ctx context.Context) (net.Conn, error)
+}
+
 // Listen starts a proxy to target, "host:port", on a free port of loopback.
 func Listen(target string) (*Proxy, error) {
-	p := &Proxy{target: target, address: "127.0.0.1:0", open: map[*pair]bool{}}
-	if err := p.listen(); err != nil {
-		return nil, err
+	p := &Proxy{address: "127.0.0.1:0", open: map[*pair]bool{}}
+	p.ends = Ends{
+		Listen: func() (net.Listener, error) { return net.Listen("tcp", p.address) },
+		Dial:   func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", target) },
 	}
-	p.address = p.listener.Addr().String()
-	return p, nil
+	return p.begin()
+}
+
+// Over starts a proxy between other ends than TCP's. A reset of those is a close.
+func Over(e Ends) (*Proxy, error) {
+	return (&Proxy{ends: e, open: map[*pair]bool{}}).begin()
 }
 
 // Addr is where clients connect; it stays the same over Down and Up.
@@ -103,9 +120,17 @@ func (p *Proxy) Close() error {
 
 //
 
+func (p *Proxy) begin() (*Proxy, error) {
+	if err := p.listen(); err != nil {
+		return nil, err
+	}
+	p.address = p.listener.Addr().String()
+	return p, nil
+}
+
 // listen opens the address. The caller holds p.mu, or is alone.
 func (p *Proxy) listen() error {
-	l, err := net.Listen("tcp", p.address)
+	l, err := p.ends.Listen()
 	if err != nil {
 		return fmt.Errorf("opening the proxy: %w", err)
 	}
@@ -176,7 +201,9 @@ func (p *Proxy) admit(c *pair) bool {
 	kind := p.fault.Kind
 	p.mu.Unlock()
 	if kind != Blackhole && kind != Down && kind != Reset {
-		server, err := net.DialTimeout("tcp", p.target, 10*time.Second)
+		ctx, cancel := context.WithTimeout(c.ctx, dialLimit)
+		server, err := p.ends.Dial(ctx)
+		cancel()
 		if err != nil {
 			c.end(true)
 			return false
@@ -194,6 +221,9 @@ func (p *Proxy) admit(c *pair) bool {
 	p.open[c] = true
 	return true
 }
+
+// dialLimit is how long the server is called.
+const dialLimit = 10 * time.Second
 
 func (p *Proxy) leave(c *pair) {
 	p.mu.Lock()
