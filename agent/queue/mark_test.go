@@ -1,0 +1,80 @@
+package queue_test
+
+import (
+	"context"
+	"encoding/binary"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/digital-sentinel/sentinel/agent/checkin"
+)
+
+// TestWhatIsSaidToBeGone and never was there, or was deleted already, is counted
+// by nobody. A commit that has failed half-way can leave both on the disk; a count
+// that is too low would have the file removed with records in it.
+func TestWhatIsSaidToBeGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKiosk(t, authority(t))
+		q := k.open(t)
+		for _, u := range []string{"a", "b", "c"} {
+			k.visit(t, q, u)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		must(t, q.Drain(ctx, once(checkin.Stored, ""))) // a is deleted from the file
+		time.Sleep(25 * time.Hour)                      // which is ended, and another begun
+		k.visit(t, q, "d")
+		must(t, q.Close())
+		sayGone(t, filepath.Join(k.Dir, "q-000002.db"), 1, 2, 98, 99)
+
+		q = k.open(t)
+		defer q.Close()
+		if s := q.Stats(); s.Depth != 2 || s.Files != 2 {
+			t.Errorf("opened: %d waiting in %d files, want c and d in 2", s.Depth, s.Files)
+		}
+		time.Sleep(time.Hour) // the janitor removes what is empty
+		if s := q.Stats(); s.Depth != 2 || s.Files != 2 {
+			t.Errorf("tidied: %d waiting in %d files, want c and d in 2", s.Depth, s.Files)
+		}
+		var got []string
+		empty(t, q, func(ctx context.Context, lane checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
+			for _, r := range b {
+				got = append(got, r.Event.UUID)
+			}
+			return storeAll(ctx, lane, b)
+		})
+		if slices.Sort(got); !slices.Equal(got, []string{"c", "d"}) {
+			t.Errorf("%q were delivered, want c and d", got)
+		}
+		if s := q.Stats(); s.Depth != 0 {
+			t.Errorf("%d wait at the end", s.Depth)
+		}
+	})
+}
+
+// sayGone writes into a file that these check-ins have left file 1.
+func sayGone(t *testing.T, path string, keys ...uint64) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	must(t, err)
+	must(t, db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucketIfNotExists([]byte("gone"))
+		for _, name := range [][]byte{binary.BigEndian.AppendUint64(nil, 1), []byte("=")} {
+			if err == nil {
+				b, err = b.CreateBucketIfNotExists(name)
+			}
+		}
+		for _, n := range keys {
+			if err == nil {
+				err = b.Put(binary.BigEndian.AppendUint64(nil, n), nil)
+			}
+		}
+		return err
+	}))
+	must(t, db.Close())
+}
