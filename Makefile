@@ -42,10 +42,11 @@ FUZZTIME ?= 10s
 fuzz:
 	@./.ci/fuzz $(FUZZTIME)
 
-# make torture FOR=60s   SENTINEL_NEED_FUSE=1 fails where no card can be mounted
+# make torture FOR=60s   the queue on bad disks, then its way and its clocks, so
+# long each; SENTINEL_NEED_FUSE=1 fails where no card can be mounted
 FOR ?= 10m
 torture:
-	$(GO) test ./agent/queue -run 'Torture|Controls' -count=1 -v -timeout 0 -torture $(FOR)
+	$(GO) test ./agent/queue ./simulator -p 1 -run 'Torture|Controls' -count=1 -v -timeout 0 -torture $(FOR)
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

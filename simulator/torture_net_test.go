@@ -33,8 +33,8 @@ const (
 
 // tortureKit is what takes time to make and can be shared.
 type tortureKit struct {
-	virtual, now *platform.PKI // for a clock that begins in the year 2000, and for ours
-	recipient    string
+	pki       *platform.PKI // of the year 2000, in which virtual time begins
+	recipient string
 }
 
 func newTortureKit(t *testing.T) *tortureKit {
@@ -43,10 +43,7 @@ func newTortureKit(t *testing.T) *tortureKit {
 	authority, err := age.GenerateX25519Identity()
 	if err == nil {
 		k.recipient = authority.Recipient().String()
-		k.virtual, err = platform.NewPKI(tortureKiosk, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))
-	}
-	if err == nil {
-		k.now, err = platform.NewPKI(tortureKiosk, time.Now())
+		k.pki, err = platform.NewPKI(tortureKiosk, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +55,6 @@ func newTortureKit(t *testing.T) *tortureKit {
 // event log and the uplink as they are wired in the kiosk, mutual TLS and HTTP/2,
 // a proxy that goes wrong by luck, and the reference platform with its admission.
 type netWay struct {
-	tcp       bool // over real sockets in real time
 	believing bool // control: what failed on the way counts as delivered
 	keyless   bool // control: the platform keeps what comes twice
 }
@@ -72,7 +68,6 @@ type netStory struct {
 
 	proxy        *netfault.Proxy
 	outer, inner lines // before the proxy, and behind it
-	url, address string
 
 	store  platform.Store
 	path   string // of a store on the disk; empty: it is in memory
@@ -92,18 +87,11 @@ type netStory struct {
 // cycle is a story: faults, records and restarts for some minutes to hours, then
 // a good network, and everything must be where it belongs.
 func (w *netWay) cycle(r *tortureRig) error {
-	s := &netStory{netWay: *w, r: r, pki: r.kit.virtual, began: time.Now(), promised: map[string]checkin.ID{}, reports: map[string]checkin.ID{}}
-	if w.tcp {
-		s.pki = r.kit.now
-	}
+	s := &netStory{netWay: *w, r: r, pki: r.kit.pki, began: time.Now(), promised: map[string]checkin.ID{}, reports: map[string]checkin.ID{}}
 	if err := s.open(); err != nil {
 		return err
 	}
-	steps := 4 + r.luck.IntN(8)
-	if w.tcp {
-		steps = 2
-	}
-	for range steps {
+	for range 4 + r.luck.IntN(8) {
 		if err := s.step(); err != nil {
 			return errors.Join(err, s.close(), s.store.Close())
 		}
@@ -113,9 +101,7 @@ func (w *netWay) cycle(r *tortureRig) error {
 	}
 	end := s.kiosk.queue.Stats()
 	err := errors.Join(s.close(), s.judge(end), s.store.Close())
-	if !w.tcp {
-		time.Sleep(time.Minute) // who still waits in vain gives up
-	}
+	time.Sleep(time.Minute) // who still waits in vain gives up
 	r.score.retried += int(s.retried.Load())
 	return err
 }
@@ -129,46 +115,16 @@ func (s *netStory) open() error {
 	if s.keyless {
 		s.store, s.path = &keyless{Store: s.store}, ""
 	}
-	s.server = &platform.Server{TLS: s.pki.ServerTLS(), Listen: s.listen}
+	s.server = &platform.Server{TLS: s.pki.ServerTLS(), Listen: s.inner.listen}
 	if err := s.startPlatform(); err != nil {
 		return err
 	}
-	if err := s.openProxy(); err != nil {
+	var err error
+	if s.proxy, err = netfault.Over(netfault.Ends{Listen: s.outer.listen, Dial: s.inner.dial}); err != nil {
 		s.server.Down()
 		return err
 	}
 	return s.openKiosk()
-}
-
-// listen opens where the platform listens: each time at the same place.
-func (s *netStory) listen() (net.Listener, error) {
-	if !s.tcp {
-		return s.inner.listen()
-	}
-	l, err := net.Listen("tcp", or(s.address, "127.0.0.1:0"))
-	if err == nil {
-		s.address = l.Addr().String()
-	}
-	return l, err
-}
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
-func (s *netStory) openProxy() (err error) {
-	s.url = "https://localhost"
-	if !s.tcp {
-		s.proxy, err = netfault.Over(netfault.Ends{Listen: s.outer.listen, Dial: s.inner.dial})
-		return err
-	}
-	if s.proxy, err = netfault.Listen(s.address); err == nil {
-		s.url = "https://" + s.proxy.Addr()
-	}
-	return err
 }
 
 // close ends it all. The store is left: it is still asked.
@@ -199,9 +155,7 @@ func (s *netStory) restartPlatform() error {
 			return err
 		}
 	}
-	if !s.tcp {
-		time.Sleep(time.Duration(s.r.luck.Int64N(int64(30 * time.Second))))
-	}
+	s.rest(30 * time.Second)
 	return s.startPlatform()
 }
 
@@ -245,11 +199,10 @@ func (s *netStory) openKiosk() error {
 func (s *netStory) eventDir() string { return filepath.Join(s.r.dir, eventlog.Folder) }
 
 func (s *netStory) clientOpts(c *clock.Clock) backend.Opts {
-	o := backend.Opts{URL: s.url, TLS: s.pki.ClientTLS(), Kiosk: tortureKiosk, Version: "torture", Clock: c}
-	if !s.tcp {
-		o.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return s.outer.dial(ctx) }
+	return backend.Opts{
+		URL: "https://localhost", TLS: s.pki.ClientTLS(), Kiosk: tortureKiosk, Version: "torture", Clock: c,
+		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return s.outer.dial(ctx) },
 	}
-	return o
 }
 
 // beat is how often a kiosk tells the platform how it is.

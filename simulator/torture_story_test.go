@@ -74,11 +74,8 @@ func (s *netStory) fault() netfault.Fault {
 	return f
 }
 
-// rest lets up to d pass; in real time a twelfth of it.
+// rest lets up to d pass.
 func (s *netStory) rest(d time.Duration) {
-	if s.tcp {
-		d /= 12
-	}
 	time.Sleep(time.Duration(s.r.luck.Int64N(int64(d))))
 }
 

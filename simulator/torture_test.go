@@ -32,13 +32,11 @@ var (
 type torture struct {
 	name    string
 	control bool
-	real    bool // in real time, and only if somebody has said for how long
 	cycle   func(r *tortureRig) error
 }
 
 var tortures = []torture{
 	{name: "net", cycle: (&netWay{}).cycle},
-	{name: "net-tcp", cycle: (&netWay{tcp: true}).cycle, real: true},
 	{name: "believing", cycle: (&netWay{believing: true}).cycle, control: true},
 	{name: "keyless", cycle: (&netWay{keyless: true}).cycle, control: true},
 }
@@ -124,7 +122,7 @@ func runTortures(t *testing.T, controls bool, more func(r *tortureRig, each, ran
 	each, from, kit := tortureTime(t), tortureFrom(), newTortureKit(t)
 	var scores []*tortureScore
 	for _, w := range tortures {
-		if w.control != controls || w.real && each == 0 {
+		if w.control != controls {
 			continue
 		}
 		t.Run(w.name, func(t *testing.T) {
@@ -158,16 +156,11 @@ func (r *tortureRig) run(w torture, from uint64, more func(ran time.Duration) bo
 		r.luck = rand.New(rand.NewPCG(from, uint64(r.score.cycles)))
 		r.dir = inMemory(r.t)
 		var err error
-		cycle := func(*testing.T) {
+		synctest.Test(r.t, func(*testing.T) {
 			start := time.Now()
 			err = w.cycle(r)
 			r.score.virtual += time.Since(start)
-		}
-		if w.real {
-			cycle(r.t)
-		} else {
-			synctest.Test(r.t, cycle)
-		}
+		})
 		_ = os.RemoveAll(r.dir)
 		if err != nil {
 			r.t.Fatalf("cycle %d (-torture.seed %d): %v", r.score.cycles, from, err)
