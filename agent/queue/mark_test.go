@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"encoding/binary"
+	"io"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -77,4 +78,53 @@ func sayGone(t *testing.T, path string, keys ...uint64) {
 		return err
 	}))
 	must(t, db.Close())
+}
+
+// TestABareEventInFront: an event whose identity has expired may wait for long.
+// Files behind it are removed all the same when their identities are to go, and
+// what they say of it is not forgotten with them.
+func TestABareEventInFront(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKiosk(t, authority(t))
+		q := k.open(t)
+		k.visit(t, q, "a1")
+		k.visit(t, q, "a2")
+		time.Sleep(16 * day) // the events stand in a later file now, bare
+		k.visit(t, q, "b")   // in the file after that
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		must(t, q.Drain(ctx, func(ctx context.Context, lane checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
+			if lane == checkin.Live {
+				return nil, io.ErrUnexpectedEOF
+			}
+			if b[0].Event.UUID == "a1" {
+				return []checkin.Ack{{ID: b[0].Event.ID, Status: checkin.Stored}}, nil
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}))
+		if s := q.Stats(); s.Delivered != 1 || s.Depth != 2 {
+			t.Errorf("%d delivered and %d waiting, want a1 delivered", s.Delivered, s.Depth)
+		}
+		time.Sleep(16 * day)
+		if list := k.sealed(t); len(list) != 0 || q.Stats().Expired != 3 {
+			t.Errorf("%d identities expired, and there are some in %v", q.Stats().Expired, list)
+		}
+		must(t, q.Close())
+		q = k.open(t)
+		defer q.Close()
+		if s := q.Stats(); s.Depth != 2 {
+			t.Errorf("%d wait after a restart, want a2 and b", s.Depth)
+		}
+		var got []string
+		empty(t, q, func(ctx context.Context, lane checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
+			for _, r := range b {
+				got = append(got, r.Event.UUID)
+			}
+			return storeAll(ctx, lane, b)
+		})
+		if slices.Sort(got); !slices.Equal(got, []string{"a2", "b"}) {
+			t.Errorf("%q were delivered, want a2 and b", got)
+		}
+	})
 }

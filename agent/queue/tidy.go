@@ -80,8 +80,11 @@ func (q *Queue) rotate(ctx context.Context) {
 	}
 }
 
-// clear removes the oldest files while nothing waits in them. Their dead, and
-// what waits for recipients that are configured no more, goes to the newest.
+// clear removes files that nothing waits in: the oldest, and any other that has
+// identities in it and only files without before it, where events may wait for
+// long whose identities have expired. Their dead, and what waits for recipients
+// that are configured no more, goes to the newest; so does what they say has left
+// older files that are still there.
 func (q *Queue) clear(ctx context.Context) {
 	for {
 		f := q.leaving()
@@ -93,6 +96,9 @@ func (q *Queue) clear(ctx context.Context) {
 				return
 			}
 		}
+		if q.do(ctx, &op{frees: true, apply: func(t *turn) error { return t.inherit(f) }}) != nil {
+			return
+		}
 		if q.do(ctx, &op{frees: true, outside: func() error { return q.drop(f) }}) != nil {
 			return
 		}
@@ -100,21 +106,35 @@ func (q *Queue) clear(ctx context.Context) {
 	}
 }
 
-// leaving is the oldest file, if nothing waits in it for anybody who is
-// configured.
+// leaving is the first file that is to be removed; nil: there is none.
 func (q *Queue) leaving() *file {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	f := q.files[0]
-	if len(q.files) == 1 || f.db == nil {
-		return nil
-	}
-	for s, n := range f.count {
-		if _, current := q.boxes[s.box]; current && !s.dead && n > 0 {
+	files := slices.Clone(q.files[:len(q.files)-1])
+	q.mu.Unlock()
+	for i, f := range files {
+		switch waits, open := q.serves(f); {
+		case !open:
+			return nil
+		case !waits && (i == 0 || q.personal(f)):
+			return f
+		case q.personal(f): // a later one says how old what is in this one must be
 			return nil
 		}
 	}
-	return f
+	return nil
+}
+
+// serves reports whether something waits in f for anybody who is configured, and
+// whether f could be opened.
+func (q *Queue) serves(f *file) (waits, open bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for s, n := range f.count {
+		if _, current := q.boxes[s.box]; current && !s.dead && n > 0 {
+			waits = true
+		}
+	}
+	return waits, f.db != nil
 }
 
 func (q *Queue) leftovers(f *file) (list []shelf) {
@@ -157,14 +177,15 @@ func (q *Queue) move(ctx context.Context, f *file, s shelf) error {
 // errKept is a file that something was found in, after all.
 var errKept = errors.New("the file is not empty")
 
-// drop removes the oldest file, and what was set aside when it was salvaged. The
-// caller is the writer.
+// drop removes a file, and what was set aside when it was salvaged. The caller is
+// the writer.
 func (q *Queue) drop(f *file) error {
-	if q.files[0] != f || len(q.files) == 1 || !f.bare() {
+	i := slices.Index(q.files, f)
+	if i < 0 || f == q.newest() || !f.bare() {
 		return errKept
 	}
 	q.mu.Lock()
-	q.files = slices.Delete(q.files, 0, 1)
+	q.files = slices.Delete(q.files, i, i+1)
 	q.mu.Unlock()
 	if err := f.db.Close(); err != nil {
 		return err
@@ -175,6 +196,39 @@ func (q *Queue) drop(f *file) error {
 		}
 	}
 	return durable.SyncDir(q.o.Dir)
+}
+
+// inherit writes down in the newest file what f says has left files that are older
+// than itself, and still there.
+func (t *turn) inherit(f *file) error {
+	return f.view(func(tx *bbolt.Tx) error {
+		for _, dead := range []bool{false, true} {
+			top := tx.Bucket(shelf{dead: dead}.goneBucket())
+			if top == nil {
+				continue
+			}
+			err := top.ForEachBucket(func(n []byte) error {
+				if number(n) >= f.n || t.q.generation(number(n)) == nil {
+					return nil
+				}
+				return t.copyGone(top.Bucket(n), number(n), dead)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (t *turn) copyGone(boxes *bbolt.Bucket, n uint64, dead bool) error {
+	return boxes.ForEachBucket(func(name []byte) error {
+		to, err := shelf{box: strings.TrimPrefix(string(name), "="), dead: dead}.goneIn(t.tx, n)
+		if err != nil {
+			return err
+		}
+		return boxes.Bucket(name).ForEach(func(k, _ []byte) error { return to.Put(k, nil) })
+	})
 }
 
 // forget removes what is written down about file n, which is no more.
@@ -249,13 +303,13 @@ func (q *Queue) expire(ctx context.Context) {
 // left: then it is to be removed when their time has come. Only the janitor asks.
 func (q *Queue) personal(f *file) bool {
 	q.mu.Lock()
-	db := f.db
+	db, ended := f.db, f != q.newest()
 	q.mu.Unlock()
 	if f.looked || db == nil {
 		return f.names && db != nil
 	}
 	// Not under mu, it may take a while. If the file is sealed meanwhile, it is
-	// looked at again later.
+	// looked at again later. What has ended gets no more identities.
 	err := db.View(func(tx *bbolt.Tx) error {
 		for _, dead := range []bool{false, true} {
 			if top := tx.Bucket(shelf{dead: dead}.bucket()); top != nil {
@@ -264,7 +318,7 @@ func (q *Queue) personal(f *file) bool {
 		}
 		return nil
 	})
-	f.looked = err == nil && f.names
+	f.looked = err == nil && (f.names || ended)
 	return f.names
 }
 
