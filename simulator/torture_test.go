@@ -37,8 +37,10 @@ type torture struct {
 
 var tortures = []torture{
 	{name: "net", cycle: (&netWay{}).cycle},
+	{name: "clock", cycle: (&clockWay{}).cycle},
 	{name: "believing", cycle: (&netWay{believing: true}).cycle, control: true},
 	{name: "keyless", cycle: (&netWay{keyless: true}).cycle, control: true},
+	{name: "gullible", cycle: (&clockWay{gullible: true}).cycle, control: true},
 }
 
 // tortureRig runs one way of torture, and keeps the score.
@@ -94,10 +96,9 @@ func tortureTime(t *testing.T) time.Duration {
 	return total / time.Duration(len(tortures))
 }
 
-// A cycle that goes wrong by itself, and not by what it counts, ends the rig.
 // mostControls is far beyond what a control takes to fail: about 2.
 const (
-	shortTorture = 2 * time.Second
+	shortTorture = 1500 * time.Millisecond
 	mostControls = 200
 )
 
