@@ -73,10 +73,10 @@ func (w *clockWay) cycle(r *tortureRig) error {
 		return err
 	}
 	longest := 2 * tortureDay
-	if r.luck.IntN(4) == 0 {
+	if r.luck.IntN(4) == 0 && !r.brief {
 		longest = 20 * tortureDay
 	}
-	for range 10 + r.luck.IntN(20) {
+	for range 6 + r.few(24) {
 		if err := s.step(longest); err != nil {
 			return errors.Join(err, s.close())
 		}

@@ -91,7 +91,7 @@ func (w *netWay) cycle(r *tortureRig) error {
 	if err := s.open(); err != nil {
 		return err
 	}
-	for range 4 + r.luck.IntN(8) {
+	for range 3 + r.few(9) {
 		if err := s.step(); err != nil {
 			return errors.Join(err, s.close(), s.store.Close())
 		}

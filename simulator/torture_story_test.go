@@ -26,7 +26,7 @@ func (s *netStory) step() error {
 	good := netfault.Fault{Latency: fault.Latency, Rate: fault.Rate}
 	lose := luck.IntN(4) == 0 // the platform itself loses replies, beside the network
 	var producers sync.WaitGroup
-	for range 1 + luck.IntN(4) {
+	for range 1 + s.r.few(4) {
 		mine, n := rand.New(rand.NewPCG(luck.Uint64(), 1)), 1+luck.IntN(s.most())
 		s.producer++
 		name := fmt.Sprintf("%d", s.producer)
@@ -54,7 +54,7 @@ func (s *netStory) step() error {
 
 // most is how many records one producer brings in a step.
 func (s *netStory) most() int {
-	if s.r.luck.IntN(8) == 0 {
+	if s.r.luck.IntN(8) == 0 && !s.r.brief {
 		return 400 // more than one batch
 	}
 	return 30

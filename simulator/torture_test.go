@@ -21,8 +21,9 @@ import (
 //
 // A cycle is a whole story of one kiosk, in virtual time: every time-out of the
 // agent and the platform is the real one, and hours of it take no time. With the
-// seed of a failure each rig draws the same numbers again; what runs at the same
-// moment still runs as the scheduler likes.
+// seed of a failure each rig draws the same numbers again (and with -torture, whose
+// stories are longer, if it was found so); what runs at the same moment still runs
+// as the scheduler likes.
 var (
 	tortureFor  = flag.Duration("torture", 0, "torture for so long in all; 0 is a few seconds of each rig")
 	tortureSeed = flag.Uint64("torture.seed", 0, "seed of the torture; 0 draws one")
@@ -48,6 +49,7 @@ type tortureRig struct {
 	t     *testing.T
 	dir   string     // of the present cycle
 	luck  *rand.Rand // every number of the present cycle
+	brief bool       // nobody has said for how long: cycles are short stories
 	score *tortureScore
 	kit   *tortureKit
 }
@@ -127,7 +129,7 @@ func runTortures(t *testing.T, controls bool, more func(r *tortureRig, each, ran
 			continue
 		}
 		t.Run(w.name, func(t *testing.T) {
-			r := &tortureRig{t: t, score: &tortureScore{rig: w.name}, kit: kit}
+			r := &tortureRig{t: t, brief: each == 0, score: &tortureScore{rig: w.name}, kit: kit}
 			scores = append(scores, r.score)
 			r.run(w, from, func(ran time.Duration) bool { return more(r, each, ran) })
 			switch wrong := r.score.wrong(); {
@@ -168,6 +170,14 @@ func (r *tortureRig) run(w torture, from uint64, more func(ran time.Duration) bo
 		}
 	}
 	r.score.took = time.Since(began)
+}
+
+// few draws a number below n; in a short story below a quarter of it.
+func (r *tortureRig) few(n int) int {
+	if r.brief {
+		n /= 4
+	}
+	return r.luck.IntN(n)
 }
 
 // inMemory makes a folder that no power cut is asked of.
