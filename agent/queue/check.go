@@ -34,10 +34,11 @@ func CheckFile(path string) error {
 }
 
 // checkValues reads every value that waits. Single bad ones are buried later,
-// one by one; a file in which most are bad is no queue.
+// one by one; a file in which most are bad is no queue. What a newer program has
+// written is not judged.
 func checkValues(tx *bbolt.Tx) error {
-	top := tx.Bucket(waitingBucket)
-	if top == nil {
+	top, meta := tx.Bucket(waitingBucket), tx.Bucket(metaBucket)
+	if top == nil || meta != nil && string(meta.Get(schemaKey)) != schema {
 		return nil
 	}
 	return top.ForEachBucket(func(name []byte) error {

@@ -339,7 +339,9 @@ func (q *Queue) openOne(n uint64, clean, readOnly bool) (salvaged bool, err erro
 			return salvaged, nil
 		}
 		if errors.Is(err, errSchema) {
-			return salvaged, err
+			// A newer program made it, which will read it again. It stays as it is.
+			q.rescued.Foreign++
+			return true, nil
 		}
 		damage = err
 	}
@@ -356,6 +358,7 @@ func (q *Queue) begin(list []uint64) error {
 	s := state{Epoch: rand.Text()[:16], Reserved: seqBlock, Born: q.o.Now(), Ran: q.state.Ran, Counters: q.state.Counters}
 	s.BornRan = s.Ran
 	s.Counters.Damaged += q.rescued.Damaged
+	s.Counters.Foreign = q.rescued.Foreign
 	s.Counters.Salvaged += q.rescued.Salvaged
 	if err := q.makeFile(n, &s); err != nil {
 		if !full(err) {

@@ -30,6 +30,8 @@ type Stats struct {
 	// read out of them.
 	Damaged  int `json:"damaged,omitempty"`
 	Salvaged int `json:"salvaged,omitempty"`
+	// Foreign counts files of a newer program, which this one leaves alone.
+	Foreign int `json:"foreign,omitempty"`
 	// DiskFull says that the reserve of the disk has been used up for deleting.
 	DiskFull  bool      `json:"disk_full,omitempty"`
 	LastError string    `json:"last_error,omitempty"`
@@ -58,6 +60,7 @@ type counters struct {
 	Expired   int            `json:"expired,omitempty"`
 	Damaged   int            `json:"damaged,omitempty"`
 	Salvaged  int            `json:"salvaged,omitempty"`
+	Foreign   int            `json:"foreign,omitempty"`
 
 	Reports map[string]outboxCounters `json:"reports,omitempty"`
 }
@@ -109,7 +112,7 @@ func (q *Queue) count() Stats {
 	s := Stats{
 		Max: q.o.Max, MaxBytes: q.o.MaxBytes, Stored: maps.Clone(c.Stored), Delivered: c.Delivered,
 		Epoch: q.state.Epoch, Files: len(q.files), Expired: c.Expired, Damaged: c.Damaged,
-		Salvaged: c.Salvaged, DiskFull: q.reserve.used(), Reports: q.outboxes(),
+		Salvaged: c.Salvaged, Foreign: c.Foreign, DiskFull: q.reserve.used(), Reports: q.outboxes(),
 	}
 	for _, f := range q.files {
 		s.Depth += f.count[shelf{box: checkins}]

@@ -232,10 +232,12 @@ func (k *Kiosk) opts(c *configs.Config, p *checkin.Policy) agent.Opts {
 			Release: time.Duration(c.Gate.Release), Settle: time.Duration(c.Gate.Settle),
 		},
 		Verifier: ladder, Queue: k.queue, Screen: k.page, Clock: k.env.Clock, Log: k.env.Log,
-		Scrub:     k.scrub,
 		Drain:     func(ctx context.Context) error { return k.queue.Drain(ctx, k.client.Deliver) },
 		Reports:   k.reportLoops(),
 		Heartbeat: k.heartbeat,
+	}
+	if k.env.Scrub != nil {
+		o.Scrub = k.scrub
 	}
 	if k.cache != nil {
 		ladder.Below = []verify.Rung{k.cache.rung()}
@@ -258,13 +260,9 @@ func (k *Kiosk) heartbeat(ctx context.Context, s agent.Status) error {
 	return err
 }
 
-// scrub scrubs the memory, where that is asked for. The second platform is asked
-// once in a while, and hears no heartbeats that would write over the question:
-// its connection goes.
+// scrub scrubs the memory. The second platform is asked once in a while, and
+// hears no heartbeats that would write over the question: its connection goes.
 func (k *Kiosk) scrub() {
-	if k.env.Scrub == nil {
-		return
-	}
 	if k.second != nil {
 		k.second.Close()
 	}

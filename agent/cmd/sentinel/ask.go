@@ -149,6 +149,7 @@ func (c *command) printQueue(q *queue.Stats) {
 		text string
 	}{
 		{q.Expired, "identities were removed because nobody took them in time; their events stay"},
+		{q.Foreign, "files are of a newer program: their records wait until it runs again"},
 		{q.Damaged, "files were damaged and set aside; what could be read was saved"},
 	} {
 		if note.n > 0 {
