@@ -60,6 +60,7 @@ var law = map[string][]string{
 	"simulator/fault":            {},
 	"simulator/X":                {"simulator/fault"},
 	"simulator/flash":            {},
+	"simulator/flash/flashtest":  {"simulator/flash"},
 	"simulator/netfault":         {},
 	"simulator/front":            {"simulator/fault"},
 	"simulator/backend":          {"agent/checkin", "agent/signed", "agent/credential", "agent/statuslist", "agent/trust/feed", "agent/backend/api", "agent/clock", "agent/durable"},

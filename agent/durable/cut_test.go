@@ -1,38 +1,19 @@
 package durable_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/digital-sentinel/sentinel/agent/durable"
 	"github.com/digital-sentinel/sentinel/simulator/flash"
+	"github.com/digital-sentinel/sentinel/simulator/flash/flashtest"
 )
-
-// insert mounts a card. Where none can be had the test is skipped;
-// SENTINEL_NEED_FUSE=1 makes that a failure.
-func insert(t *testing.T) *flash.FS {
-	t.Helper()
-	card, err := flash.Mount(t.TempDir(), flash.Opts{})
-	if errors.Is(err, flash.ErrUnavailable) && os.Getenv("SENTINEL_NEED_FUSE") == "" {
-		t.Skipf("skipped: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := card.Unmount(); err != nil {
-			t.Error(err)
-		}
-	})
-	return card
-}
 
 // TestWrittenIsThere cuts the power right after a file was written, made or
 // replaced, on a card that forgets what was not synced.
 func TestWrittenIsThere(t *testing.T) {
-	card := insert(t)
+	card := flashtest.Insert(t, t.TempDir(), flash.Opts{})
 	path := filepath.Join(card.Dir(), "a")
 	for seed := range uint64(20) {
 		want := string(rune('a' + seed))
@@ -49,7 +30,7 @@ func TestWrittenIsThere(t *testing.T) {
 
 // TestCutWhileWriting cuts at every step: what is there is the one or the other.
 func TestCutWhileWriting(t *testing.T) {
-	card := insert(t)
+	card := flashtest.Insert(t, t.TempDir(), flash.Opts{})
 	path := filepath.Join(card.Dir(), "a")
 	if err := durable.WriteFile(path, []byte("old"), 0o600); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	. "github.com/digital-sentinel/sentinel/agent/eventlog"
 	"github.com/digital-sentinel/sentinel/simulator/flash"
+	"github.com/digital-sentinel/sentinel/simulator/flash/flashtest"
 )
 
 // TestPowerCuts lets a log live on a bad card: power is cut at any write, sync
@@ -53,7 +54,7 @@ func TestPowerCutsFindMissingSyncs(t *testing.T) {
 // queue gives away what it is told is there.
 func TestWhatIsReadBackIsMadeDurable(t *testing.T) {
 	for seed := range uint64(8) {
-		card := mount(t, flash.Ordered)
+		card := flashtest.Insert(t, t.TempDir(), flash.Opts{Names: flash.Ordered})
 		c, dir := clockAt(noon), filepath.Join(card.Dir(), Folder)
 		l := open(t, Opts{Dir: dir, Now: c.now})
 		put(t, l, event(1, c.now()))
@@ -98,7 +99,7 @@ func TestPowerCutWhilePacking(t *testing.T) {
 // packAndCut cuts the power at the nth change, or for 0 when all is done.
 func packAndCut(t *testing.T, n int, seed uint64) {
 	t.Helper()
-	card := mount(t, flash.Shuffled)
+	card := flashtest.Insert(t, t.TempDir(), flash.Opts{Names: flash.Shuffled})
 	c, dir := clockAt(noon), filepath.Join(card.Dir(), Folder)
 	l := open(t, Small(Opts{Dir: dir, Now: c.now}, 1))
 	put(t, l, event(1, c.now()))
@@ -140,7 +141,7 @@ func (unsynced) Sync() error { return nil }
 func live(t *testing.T, seed uint64, cuts int, lazy bool) tally {
 	t.Helper()
 	luck := rand.New(rand.NewPCG(seed, 7))
-	card := mount(t, flash.Names(luck.IntN(2)))
+	card := flashtest.Insert(t, t.TempDir(), flash.Opts{Names: flash.Names(luck.IntN(2))})
 	c := clockAt(noon)
 	o := Small(Opts{Dir: filepath.Join(card.Dir(), Folder), Now: c.now}, 2000)
 	if lazy {
@@ -215,23 +216,4 @@ func (s *tally) judge(card *flash.FS, acked map[uint64]bool) {
 			s.lost++
 		}
 	}
-}
-
-// mount mounts a card. Where none can be had the test is skipped;
-// SENTINEL_NEED_FUSE=1 makes that a failure.
-func mount(t *testing.T, names flash.Names) *flash.FS {
-	t.Helper()
-	card, err := flash.Mount(t.TempDir(), flash.Opts{Names: names})
-	if errors.Is(err, flash.ErrUnavailable) && os.Getenv("SENTINEL_NEED_FUSE") == "" {
-		t.Skipf("skipped: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := card.Unmount(); err != nil {
-			t.Error(err)
-		}
-	})
-	return card
 }

@@ -393,36 +393,27 @@ func (q *Queue) from(f *file) uint64 {
 }
 
 // first copies values out of a shelf, in order, with keys in [from, until).
-func (f *file) first(s shelf, from, until uint64, limit int) (list []raw) {
-	if f.count[s] == 0 {
-		return nil
-	}
-	size := 0
-	_ = f.view(func(tx *bbolt.Tx) error {
-		b := s.of(tx)
-		if b == nil {
-			return nil
+func (f *file) first(s shelf, from, until uint64, limit int) []raw {
+	return f.walk(s, limit, func(c *bbolt.Cursor, take func(k, v []byte) bool) {
+		for k, v := c.Seek(key(max(from, f.gone[s].start()))); k != nil && number(k) < until && take(k, v); k, v = c.Next() {
 		}
-		c := b.Cursor()
-		for k, v := c.Seek(key(max(from, f.gone[s].start()))); k != nil && len(list) < limit && size < batchBytes; k, v = c.Next() {
-			n := number(k)
-			if n >= until {
-				break
-			}
-			if f.gone[s].has(n) {
-				continue
-			}
-			list = append(list, raw{place{f.n, n}, bytes.Clone(v)})
-			size += len(v)
-		}
-		return nil
 	})
-	return list
 }
 
 // last copies the last values out of a shelf, down to key from; the oldest of
 // them first.
-func (f *file) last(s shelf, from uint64, limit int) (list []raw) {
+func (f *file) last(s shelf, from uint64, limit int) []raw {
+	list := f.walk(s, limit, func(c *bbolt.Cursor, take func(k, v []byte) bool) {
+		for k, v := c.Last(); k != nil && number(k) >= from && take(k, v); k, v = c.Prev() {
+		}
+	})
+	slices.Reverse(list)
+	return list
+}
+
+// walk copies those values out of a shelf that step comes by and that have not
+// left, until there are limit of them or batchBytes.
+func (f *file) walk(s shelf, limit int, step func(c *bbolt.Cursor, take func(k, v []byte) bool)) (list []raw) {
 	if f.count[s] == 0 {
 		return nil
 	}
@@ -432,21 +423,15 @@ func (f *file) last(s shelf, from uint64, limit int) (list []raw) {
 		if b == nil {
 			return nil
 		}
-		c := b.Cursor()
-		for k, v := c.Last(); k != nil && len(list) < limit && size < batchBytes; k, v = c.Prev() {
-			n := number(k)
-			if n < from {
-				break
+		step(b.Cursor(), func(k, v []byte) bool {
+			if n := number(k); !f.gone[s].has(n) {
+				list = append(list, raw{place{f.n, n}, bytes.Clone(v)})
+				size += len(v)
 			}
-			if f.gone[s].has(n) {
-				continue
-			}
-			list = append(list, raw{place{f.n, n}, bytes.Clone(v)})
-			size += len(v)
-		}
+			return len(list) < limit && size < batchBytes
+		})
 		return nil
 	})
-	slices.Reverse(list)
 	return list
 }
 

@@ -3,7 +3,6 @@
 package queue_test
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/digital-sentinel/sentinel/simulator/flash"
+	"github.com/digital-sentinel/sentinel/simulator/flash/flashtest"
 )
 
 // The torture of the queue: a child process puts and delivers on a disk that
@@ -123,28 +123,9 @@ func newRig(t *testing.T, name string, from uint64, onCard bool) *rig {
 		r.dir = inMemory(t)
 	}
 	if onCard {
-		r.card = mountCard(t, r.dir, flash.Names(r.luck.IntN(2)))
+		r.card = flashtest.Insert(t, r.dir, flash.Opts{Names: flash.Names(r.luck.IntN(2))})
 	}
 	return r
-}
-
-// mountCard mounts a card. Where none can be had the test is skipped;
-// SENTINEL_NEED_FUSE=1 makes that a failure.
-func mountCard(t *testing.T, dir string, names flash.Names) *flash.FS {
-	t.Helper()
-	f, err := flash.Mount(dir, flash.Opts{Names: names})
-	if errors.Is(err, flash.ErrUnavailable) && os.Getenv("SENTINEL_NEED_FUSE") == "" {
-		t.Skipf("skipped: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Unmount(); err != nil {
-			t.Error(err)
-		}
-	})
-	return f
 }
 
 // A store is verified by itself from time to time, and begun anew after a

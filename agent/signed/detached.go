@@ -3,7 +3,6 @@ package signed
 import (
 	"bytes"
 	"crypto"
-	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -17,23 +16,11 @@ import (
 // kind is a media type. It is signed too, so that what a key says in one
 // matter is not taken for another.
 func SignDetached(key crypto.Signer, kind string, content []byte) ([]byte, error) {
-	alg, err := algorithm(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	signer, err := cose.NewSigner(alg, key)
-	if err != nil {
-		return nil, err
-	}
 	m := cose.NewSign1Message()
-	m.Headers.Protected.SetAlgorithm(alg)
 	m.Headers.Protected[cose.HeaderLabelContentType] = kind
 	m.Payload = content
-	if err := m.Sign(rand.Reader, nil, signer); err != nil {
+	if err := sign(key, m); err != nil {
 		return nil, err
-	}
-	if alg == cose.AlgorithmES256 {
-		m.Signature = lowS(m.Signature)
 	}
 	m.Payload = nil
 	return m.MarshalCBOR()

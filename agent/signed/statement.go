@@ -76,27 +76,35 @@ func Sign(key crypto.Signer, kid string, s *Statement) ([]byte, error) {
 // SignPayload signs any payload; an empty kid is left out. It is the writing half,
 // for platforms and for tests that make what Open must refuse.
 func SignPayload(key crypto.Signer, kid string, payload []byte) ([]byte, error) {
-	alg, err := algorithm(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	signer, err := cose.NewSigner(alg, key)
-	if err != nil {
-		return nil, err
-	}
 	m := cose.NewSign1Message()
-	m.Headers.Protected.SetAlgorithm(alg)
 	if kid != "" {
 		m.Headers.Protected[cose.HeaderLabelKeyID] = []byte(kid)
 	}
 	m.Payload = payload
-	if err := m.Sign(rand.Reader, nil, signer); err != nil {
+	if err := sign(key, m); err != nil {
 		return nil, err
+	}
+	return m.MarshalCBOR()
+}
+
+// sign signs m, its payload and its protected headers.
+func sign(key crypto.Signer, m *cose.Sign1Message) error {
+	alg, err := algorithm(key.Public())
+	if err != nil {
+		return err
+	}
+	signer, err := cose.NewSigner(alg, key)
+	if err != nil {
+		return err
+	}
+	m.Headers.Protected.SetAlgorithm(alg)
+	if err := m.Sign(rand.Reader, nil, signer); err != nil {
+		return err
 	}
 	if alg == cose.AlgorithmES256 {
 		m.Signature = lowS(m.Signature)
 	}
-	return m.MarshalCBOR()
+	return nil
 }
 
 // Open checks raw against the trusted keys and returns what it says.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/digital-sentinel/sentinel/simulator/flash"
+	"github.com/digital-sentinel/sentinel/simulator/flash/flashtest"
 )
 
 // TestMain is the child as well: the process that serves a card cannot map its
@@ -70,7 +71,7 @@ func child(what, path string) *exec.Cmd {
 }
 
 func TestMapping(t *testing.T) {
-	f := card(t, flash.Opts{})
+	f := flashtest.Insert(t, t.TempDir(), flash.Opts{})
 	for range 3 {
 		if out, err := child("map", f.Dir()+"/a").CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
@@ -88,7 +89,7 @@ func TestMapping(t *testing.T) {
 // TestUnmountUnderAChild takes the card out from under a program that has a
 // file open; it ends in time, and the program gets an error.
 func TestUnmountUnderAChild(t *testing.T) {
-	f := card(t, flash.Opts{})
+	f := flashtest.Insert(t, t.TempDir(), flash.Opts{})
 	put(t, f.Dir()+"/a", "x", "file")
 	c := child("hang", f.Dir()+"/a")
 	in, err := c.StdinPipe()

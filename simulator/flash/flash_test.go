@@ -15,26 +15,8 @@ import (
 	"testing"
 
 	"github.com/digital-sentinel/sentinel/simulator/flash"
+	"github.com/digital-sentinel/sentinel/simulator/flash/flashtest"
 )
-
-// card mounts a card for a test. Where none can be had the test is skipped;
-// SENTINEL_NEED_FUSE=1 makes that a failure.
-func card(t *testing.T, o flash.Opts) *flash.FS {
-	t.Helper()
-	f, err := flash.Mount(t.TempDir(), o)
-	if errors.Is(err, flash.ErrUnavailable) && os.Getenv("SENTINEL_NEED_FUSE") == "" {
-		t.Skipf("skipped: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Unmount(); err != nil {
-			t.Error(err)
-		}
-	})
-	return f
-}
 
 func must(t *testing.T, errs ...error) {
 	t.Helper()
@@ -154,7 +136,7 @@ func TestWhatSurvives(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := card(t, flash.Opts{Names: tt.names})
+			f := flashtest.Insert(t, t.TempDir(), flash.Opts{Names: tt.names})
 			got := map[string]bool{}
 			for seed := range uint64(60) {
 				dir := filepath.Join(f.Dir(), fmt.Sprint(seed))
@@ -173,7 +155,7 @@ func TestWhatSurvives(t *testing.T) {
 }
 
 func TestEverythingFailsWhileThePowerIsOff(t *testing.T) {
-	f := card(t, flash.Opts{})
+	f := flashtest.Insert(t, t.TempDir(), flash.Opts{})
 	path := f.Dir() + "/a"
 	put(t, path, "x", "file", "folder")
 	h, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -222,7 +204,7 @@ func TestEverythingFailsWhileThePowerIsOff(t *testing.T) {
 }
 
 func TestNthWriteAndSyncFail(t *testing.T) {
-	f := card(t, flash.Opts{})
+	f := flashtest.Insert(t, t.TempDir(), flash.Opts{})
 	h, err := os.Create(f.Dir() + "/a")
 	must(t, err)
 	defer h.Close()
@@ -245,7 +227,7 @@ func TestNthWriteAndSyncFail(t *testing.T) {
 // TestAFailedSyncIsNotMadeGood: what a sync did not bring to the card, the next
 // one does not bring either, although it can be read until the cut.
 func TestAFailedSyncIsNotMadeGood(t *testing.T) {
-	f := card(t, flash.Opts{})
+	f := flashtest.Insert(t, t.TempDir(), flash.Opts{})
 	lost := 0
 	for n := range 40 {
 		path := fmt.Sprintf("%s/%d", f.Dir(), n)
@@ -280,7 +262,7 @@ func TestAFailedSyncIsNotMadeGood(t *testing.T) {
 }
 
 func TestFullCardAndFreed(t *testing.T) {
-	f := card(t, flash.Opts{Limit: 8 << 10})
+	f := flashtest.Insert(t, t.TempDir(), flash.Opts{Limit: 8 << 10})
 	put(t, f.Dir()+"/a", strings.Repeat("x", 8<<10), "file", "folder")
 	for what, err := range map[string]error{
 		"extending": appendTo(f.Dir()+"/a", "y"),
@@ -317,7 +299,7 @@ func appendTo(path, text string) error {
 // TestCutAtEveryChange cuts at the first change, the second, and so on: each of
 // them fails, and the file that was synced before is whole.
 func TestCutAtEveryChange(t *testing.T) {
-	f := card(t, flash.Opts{})
+	f := flashtest.Insert(t, t.TempDir(), flash.Opts{})
 	put(t, f.Dir()+"/a", "old", "file", "folder")
 	for n := 1; ; n++ {
 		f.CutAfter(n, uint64(n))
@@ -366,7 +348,7 @@ func replace(dir, text string) error {
 // TestSameSeedSameCard: what a seed has found can be found again.
 func TestSameSeedSameCard(t *testing.T) {
 	after := func(seed uint64) string {
-		f := card(t, flash.Opts{})
+		f := flashtest.Insert(t, t.TempDir(), flash.Opts{})
 		for n := range 8 {
 			put(t, fmt.Sprintf("%s/%d", f.Dir(), n), sector("x")+sector("y"), "file", "folder")
 			put(t, fmt.Sprintf("%s/%d", f.Dir(), n), sector("p")+sector("q"))
