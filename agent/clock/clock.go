@@ -106,11 +106,15 @@ func (c *Clock) Agrees() bool {
 	return !wall.Before(i.Lo.Add(-around)) && (!i.Bounded() || !wall.After(i.Hi.Add(around)))
 }
 
-// Stamp takes the time of an event.
+// Stamp takes the time of an event. Where it is known what time it is, that is
+// the time, and trusted: the wall clock as far as it agrees, else the nearest time
+// that does. Else it is what the wall clock shows.
 func (c *Clock) Stamp() checkin.Stamp {
-	return checkin.Stamp{
-		Wall: c.Wall().UTC(), Boot: c.elapsed(), BootID: c.BootID, Trusted: c.Believable(),
+	stamp := checkin.Stamp{Wall: c.Wall().UTC(), Boot: c.elapsed(), BootID: c.BootID, Trusted: c.Believable()}
+	if stamp.Trusted {
+		stamp.Wall = c.Best().UTC()
 	}
+	return stamp
 }
 
 //

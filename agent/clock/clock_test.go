@@ -44,6 +44,24 @@ func TestStamp(t *testing.T) {
 	}
 }
 
+// TestAStampOfAClockThatJumps: what the platform has said is stamped, whatever
+// the wall clock is set to; before it has said anything, nothing is trusted.
+func TestAStampOfAClockThatJumps(t *testing.T) {
+	for _, wall := range []time.Time{
+		day, day.Add(time.Hour), day.Add(-time.Hour), day.AddDate(10, 0, 0), day.AddDate(-10, 0, 0),
+		time.Unix(0, 0), time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2028, 2, 29, 12, 0, 0, 0, time.UTC),
+	} {
+		c := &clock.Clock{Wall: func() time.Time { return wall }, Boot: func() time.Duration { return time.Hour }, BootID: "b"}
+		if s := c.Stamp(); s.Trusted || !s.Wall.Equal(wall) {
+			t.Errorf("a wall clock that nobody vouches for, at %v: stamped %v, trusted %v", wall, s.Wall, s.Trusted)
+		}
+		c.Answered(day, time.Second)
+		if s := c.Stamp(); !s.Trusted || s.Wall.Sub(day).Abs() > 5*time.Second {
+			t.Errorf("the platform has said %v, and the wall clock %v: stamped %v, trusted %v", day, wall, s.Wall, s.Trusted)
+		}
+	}
+}
+
 func TestBelievable(t *testing.T) {
 	for _, tt := range []struct {
 		name string
