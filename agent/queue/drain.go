@@ -97,6 +97,7 @@ type parcel struct {
 }
 
 func (c *courier) run(ctx context.Context) {
+	c.limit = batchRecords
 	c.fresh()
 	for ctx.Err() == nil {
 		batch, err := c.batch()
@@ -126,9 +127,10 @@ func (c *courier) sleep(ctx context.Context) {
 	}
 }
 
-// fresh forgets what went wrong.
+// fresh forgets what went wrong, batch by batch: what was too much for a slow
+// line is not tried again at once.
 func (c *courier) fresh() {
-	c.wait, c.limit = newBackoff(), batchRecords
+	c.wait, c.limit = newBackoff(), min(2*c.limit, batchRecords)
 }
 
 // deliver sends one batch, and settles what is answered.
@@ -147,7 +149,10 @@ func (c *courier) deliver(ctx context.Context, batch []parcel) {
 	case permanent(err):
 		c.limit = (len(batch) + 1) / 2 // the bad one is found by halving
 	default:
-		if n, ok := asks[interface{ MaxBatch() int }](err); ok && n.MaxBatch() > 0 {
+		switch n, ok := asks[interface{ MaxBatch() int }](err); {
+		case !ok: // nobody has answered: a slow line may not bring so much in time
+			c.limit = (len(batch) + 1) / 2
+		case n.MaxBatch() > 0:
 			c.limit = min(c.limit, n.MaxBatch())
 		}
 		c.failed(ctx, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -430,4 +431,32 @@ func TestTheStatsCanBeReadWithoutAnAgent(t *testing.T) {
 	if err != nil || s.Depth != 1 || s.Stored["visit"] != 1 {
 		t.Errorf("Read() = %+v, %v, want one visit", s, err)
 	}
+}
+
+// TestASlowLine brings no more than a few records before a call is given up. The
+// backlog gets through all the same, in smaller batches, and in larger ones again
+// when the line is better.
+func TestASlowLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKiosk(t, authority(t))
+		q := k.open(t)
+		defer q.Close()
+		for i := range 450 {
+			k.visit(t, q, fmt.Sprint(i))
+		}
+		line, largest := 20, 0
+		empty(t, q, func(ctx context.Context, lane checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
+			if len(b) > line {
+				time.Sleep(30 * time.Second)
+				return nil, context.DeadlineExceeded
+			}
+			if largest = max(largest, len(b)); q.Stats().Delivered > 200 {
+				line = 200
+			}
+			return storeAll(ctx, lane, b)
+		})
+		if s := q.Stats(); s.Depth != 0 || largest < 100 {
+			t.Errorf("%d wait after half an hour, and the largest batch had %d records", s.Depth, largest)
+		}
+	})
 }
