@@ -25,7 +25,8 @@ type desk struct {
 	mu     sync.Mutex
 	open   []helpCase // oldest first
 	ringer chan struct{}
-	owed   []queue.Entry // overrides that could not be written yet
+	paying sync.Mutex    // one settles at a time
+	owed   []queue.Entry // overrides and passages that could not be written yet
 }
 
 // helpCase is a visitor who was not let in and may turn to a guard.
@@ -290,9 +291,9 @@ func (d *desk) cases() []CaseStatus {
 	return list
 }
 
-// owe keeps an override that could not be written.
+// owe keeps an override, or a passage, that could not be written.
 func (d *desk) owe(e queue.Entry, err error) {
-	d.a.o.Log.Error("recording an override: kept in memory", "err", err)
+	d.a.o.Log.Error("recording what happened at the gate: kept in memory", "err", err)
 	d.a.hub.raise("unrecorded")
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -303,6 +304,8 @@ func (d *desk) owe(e queue.Entry, err error) {
 
 // settle writes what is owed, oldest first.
 func (d *desk) settle(ctx context.Context) error {
+	d.paying.Lock()
+	defer d.paying.Unlock()
 	for {
 		d.mu.Lock()
 		if len(d.owed) == 0 {

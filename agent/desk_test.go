@@ -206,7 +206,7 @@ func TestAnOverrideIsOwedToAFullQueue(t *testing.T) {
 		r.queue.fail(nil, false)
 		r.show(zhao)
 		time.Sleep(100 * time.Millisecond)
-		r.want("recorded override", "recorded visit refused code-red with identity", "said code-red")
+		r.want("recorded override", "recorded passage not-taken", "recorded visit refused code-red with identity", "said code-red")
 		if _, up := r.agent.Status().Alarms["unrecorded"]; up {
 			t.Error("the alarm stays")
 		}

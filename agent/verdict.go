@@ -143,7 +143,7 @@ func (l *lane) recordPassage(visit string, seen checkin.Passage) {
 	event := l.event(checkin.KindPassage)
 	event.Visit, event.Passage = visit, seen
 	if err := l.put(context.Background(), event, nil); err != nil {
-		l.a.o.Log.Error("recording a passage", "err", err)
+		l.a.desk.owe(queue.Entry{Event: event}, err)
 	}
 	l.a.hub.emit(Happening{Type: "passage", Visit: visit, State: string(seen)})
 }

@@ -38,6 +38,9 @@ func (a *Agent) watchQueue(ctx context.Context) {
 			damaged = s.Damaged
 			a.hub.raise("queue-damaged")
 		}
+		if a.o.Queue.Err() == nil {
+			_ = a.desk.settle(ctx) // what is owed stays owed, and is told as an alarm
+		}
 		a.lane.refresh()
 		select {
 		case <-ctx.Done():

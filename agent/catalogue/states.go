@@ -91,7 +91,7 @@ var alarms = []Entry{
 		Words{"设备可能被移动。请到现场查看。", "The kiosk seems to have been moved. Please look after it."},
 		"", ""},
 	{"unrecorded", Alarm, Words{"漏记放行", "Not recorded"},
-		Words{"有人工放行尚未写入记录，仅存于内存。请勿断电，并检查磁盘空间。", "A guard's release is held in memory only. Do not cut the power; make room on the disk."},
+		Words{"有放行或通行尚未写入记录，仅存于内存。请勿断电，并检查磁盘空间。", "A release or a passage is held in memory only. Do not cut the power; make room on the disk."},
 		"", ""},
 	{"policy-refused", Alarm, Words{"策略无效", "Policy refused"},
 		Words{"新的策略文件无效，仍按上一份策略运行。请运行 sentinel policy check。", "The new policy file is refused; the last good one is in force. Run sentinel policy check."},
