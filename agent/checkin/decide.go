@@ -24,6 +24,9 @@ func Decide(p *Policy, v VenueClass, e *Evidence) Verdict { return decide(p, v, 
 // decide is Decide, and tells see, if there is one, of every step.
 func decide(p *Policy, v VenueClass, e *Evidence, see func(Step)) Verdict {
 	verdict := Verdict{Policy: p.ID, Version: p.Version, Mode: or(e.Status.Mode, ModeNone)}
+	if verdict.Mode == ModeAssisted { // no status is: only a guard's word makes it so
+		verdict.Mode = ModeNone
+	}
 	if or(e.Staff, StaffNone) != StaffNone {
 		verdict.Mode = ModeAssisted
 	}
