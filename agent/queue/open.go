@@ -86,8 +86,8 @@ func (q *Queue) openOne(n uint64, clean, readOnly bool) (salvaged bool, err erro
 	}
 	for damage == nil || !salvaged {
 		if damage != nil {
-			if err := q.salvage(n, damage); err != nil {
-				return true, err
+			if err := q.rescue(n, damage); err != nil {
+				return q.leave(err), nil
 			}
 			salvaged, damage = true, nil
 		}
@@ -108,7 +108,26 @@ func (q *Queue) openOne(n uint64, clean, readOnly bool) (salvaged bool, err erro
 		}
 		damage = err
 	}
-	return true, damage
+	return q.leave(damage), nil
+}
+
+// rescue salvages a file; where the disk has no room for that, in that of the
+// reserve.
+func (q *Queue) rescue(n uint64, damage error) error {
+	err := q.salvage(n, damage)
+	if full(err) {
+		q.reserve.use()
+		err = q.salvage(n, damage)
+	}
+	return err
+}
+
+// leave goes on without a file that cannot be saved now: it stays where it is,
+// and the next start tries again.
+func (q *Queue) leave(why error) (salvaged bool) {
+	q.rescued.Damaged++
+	q.notes[checkins] = note{last: why.Error()}
+	return true
 }
 
 // begin begins a new store of identities: where there is none, and where the

@@ -175,11 +175,6 @@ func TestOpenRefuses(t *testing.T) {
 			q := open(t, dir, key)
 			t.Cleanup(func() { _ = q.Close() })
 		}, "another sentinel runs"},
-		{"a folder in the file's place", func(t *testing.T, dir string) {
-			if err := os.Mkdir(filepath.Join(dir, "q-000001.db"), 0o700); err != nil {
-				t.Fatal(err)
-			}
-		}, "salvaging"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -189,6 +184,27 @@ func TestOpenRefuses(t *testing.T) {
 				t.Errorf("Open() = %v, want an error with %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestWhatCannotBeSaved now stays for another time, and keeps nobody from going on.
+func TestWhatCannotBeSaved(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "q-000001.db"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= 2; n++ {
+		q := open(t, dir, authority(t))
+		put(t, q, "a")
+		if s := q.Stats(); s.Damaged != n || s.Depth != n || s.LastError == "" {
+			t.Errorf("at start %d: stats = %+v, want the damage told and the record taken", n, s)
+		}
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "q-000001.db")); err != nil {
+		t.Errorf("what could not be saved is gone: %v", err)
 	}
 }
 
