@@ -300,6 +300,29 @@ func TestADiskThatComesBack(t *testing.T) {
 	})
 }
 
+// TestWithoutAReserve nothing new is taken in; what is delivered leaves, and no
+// further files are made meanwhile.
+func TestWithoutAReserve(t *testing.T) {
+	dir, key := t.TempDir(), authority(t)
+	q := open(t, dir, key)
+	put(t, q, "a")
+	put(t, q, "b")
+	must(t, q.Close())
+	must(t, os.Remove(filepath.Join(dir, "reserve")))
+	must(t, os.MkdirAll(filepath.Join(dir, "reserve", "in the way"), 0o700))
+	q = open(t, dir, key)
+	defer q.Close()
+	if _, err := q.Put(context.Background(), visit("c"), nil); !errors.Is(err, queue.ErrFull) || !errors.Is(q.Err(), queue.ErrFull) {
+		t.Errorf("Put = %v, Err %v, want ErrFull", err, q.Err())
+	}
+	empty(t, q, func(ctx context.Context, _ checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
+		return storeAll(ctx, checkin.Backlog, b[:1])
+	})
+	if s := q.Stats(); s.Files != 1 || s.Depth != 0 || s.Delivered != 2 || !s.DiskFull {
+		t.Errorf("stats = %+v, want both delivered, out of one file", s)
+	}
+}
+
 func read(t testing.TB, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)

@@ -219,7 +219,7 @@ func (q *Queue) stop(err error) {
 
 // revive tries, at most once a second, to go on after everything has failed.
 func (q *Queue) revive() error {
-	err := q.Err()
+	err := q.stopped // and not Err: a full disk is no reason for another file
 	if err == nil {
 		return nil
 	}
