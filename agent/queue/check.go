@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 
 	"go.etcd.io/bbolt"
 
@@ -254,11 +253,11 @@ func recognise(value []byte) (found, bool) {
 	if box, _, err := decode(value); err == nil {
 		return found{shelf{box: box}, append([]byte(nil), value...)}, true
 	}
-	reason := strings.IndexByte(string(value[:min(len(value), maxReason+1)]), 0)
-	if reason < 0 {
+	_, buried, ok := epitaph(value)
+	if !ok {
 		return found{}, false
 	}
-	box, _, err := decode(value[reason+1:])
+	box, _, err := decode(buried)
 	if err != nil {
 		return found{}, false
 	}
@@ -269,7 +268,7 @@ func recognise(value []byte) (found, bool) {
 func (f *found) record() *checkin.Record {
 	value := f.value
 	if f.shelf.dead {
-		value = value[strings.IndexByte(string(value), 0)+1:]
+		_, value, _ = epitaph(value)
 	}
 	_, r, err := decode(value)
 	if err != nil {

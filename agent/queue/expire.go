@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -140,7 +139,8 @@ func (f *found) withoutIdentity() (value []byte, had bool) {
 		return f.value, false
 	}
 	if f.shelf.dead {
-		return tombstone(string(f.value[:strings.IndexByte(string(f.value), 0)]), value), true
+		why, _, _ := epitaph(f.value)
+		return tombstone(why, value), true
 	}
 	return value, true
 }

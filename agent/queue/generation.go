@@ -135,6 +135,8 @@ func (s shelf) goneIn(tx *bbolt.Tx, n uint64) (*bbolt.Bucket, error) {
 // boxKey is a box's name on the disk; bbolt takes no empty one.
 func boxKey(name string) []byte { return append([]byte("="), name...) }
 
+func boxName(key []byte) string { return strings.TrimPrefix(string(key), "=") }
+
 func key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 func number(k []byte) uint64 {
@@ -169,29 +171,7 @@ func generations(dir string) ([]uint64, error) {
 func (q *Queue) makeFile(n uint64, s *state) error {
 	path := filepath.Join(q.o.Dir, fileName(n))
 	temp := path + ".new"
-	if err := remove(temp); err != nil {
-		return fmt.Errorf("making the queue: %w", err)
-	}
-	db, err := bbolt.Open(temp, 0o600, q.options(false))
-	if err != nil {
-		return fmt.Errorf("making the queue: %w", err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		meta, err := tx.CreateBucket(metaBucket)
-		if err != nil {
-			return err
-		}
-		if err := meta.Put(schemaKey, []byte(schema)); err != nil {
-			return err
-		}
-		return s.write(tx)
-	})
-	if err == nil {
-		err = db.Sync()
-	}
-	if cerr := db.Close(); err == nil {
-		err = cerr
-	}
+	err := q.fill(temp, s, nil)
 	if err == nil {
 		err = os.Rename(temp, path)
 	}
@@ -261,7 +241,7 @@ func (f *file) tally(tx *bbolt.Tx) {
 		}
 		f.touched = true
 		_ = top.ForEachBucket(func(name []byte) error {
-			s := shelf{box: strings.TrimPrefix(string(name), "="), dead: dead}
+			s := shelf{box: boxName(name), dead: dead}
 			stats := top.Bucket(name).Stats()
 			f.count[s] = stats.KeyN
 			if !dead {

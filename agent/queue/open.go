@@ -19,10 +19,7 @@ func (q *Queue) openAll() error {
 	if err != nil {
 		return err
 	}
-	n := uint64(1)
-	if len(list) > 0 {
-		n = list[len(list)-1] + 1
-	}
+	n := following(list)
 	adopted, err := q.adopt(n)
 	if err != nil {
 		return err
@@ -36,11 +33,7 @@ func (q *Queue) openAll() error {
 	}
 	goOn := len(list) > 0 && !adopted
 	for i, n := range list {
-		salvaged, err := q.openOne(n, clean, i < len(list)-1)
-		if err != nil {
-			return err
-		}
-		goOn = goOn && !salvaged
+		goOn = q.openOne(n, clean, i < len(list)-1) && goOn
 	}
 	q.learnGone()
 	q.reserve.find()
@@ -77,17 +70,19 @@ func (q *Queue) prepare() ([]uint64, error) {
 	return list, nil
 }
 
-// openOne opens generation n, salvaging it where that must be.
-func (q *Queue) openOne(n uint64, clean, readOnly bool) (salvaged bool, err error) {
+// openOne opens generation n, salvaging it where that must be, and reports
+// whether it was as it was left.
+func (q *Queue) openOne(n uint64, clean, readOnly bool) (whole bool) {
 	path := filepath.Join(q.o.Dir, fileName(n))
 	var damage error
 	if !clean {
 		damage = q.check(path)
 	}
-	for damage == nil || !salvaged {
+	for salvaged := false; damage == nil || !salvaged; {
 		if damage != nil {
 			if err := q.rescue(n, damage); err != nil {
-				return q.leave(err), nil
+				q.leave(err)
+				return false
 			}
 			salvaged, damage = true, nil
 		}
@@ -99,16 +94,17 @@ func (q *Queue) openOne(n uint64, clean, readOnly bool) (salvaged bool, err erro
 			if salvaged {
 				q.state.Counters = counters // those of before are the last that are known
 			}
-			return salvaged, nil
+			return !salvaged
 		}
 		if errors.Is(err, errSchema) {
 			// A newer program made it, which will read it again. It stays as it is.
 			q.rescued.Foreign++
-			return true, nil
+			return false
 		}
 		damage = err
 	}
-	return q.leave(damage), nil
+	q.leave(damage)
+	return false
 }
 
 // rescue salvages a file; where the disk has no room for that, in that of the
@@ -124,19 +120,15 @@ func (q *Queue) rescue(n uint64, damage error) error {
 
 // leave goes on without a file that cannot be saved now: it stays where it is,
 // and the next start tries again.
-func (q *Queue) leave(why error) (salvaged bool) {
+func (q *Queue) leave(why error) {
 	q.rescued.Damaged++
 	q.notes[checkins] = note{last: why.Error()}
-	return true
 }
 
 // begin begins a new store of identities: where there is none, and where the
 // newest file was damaged, so that it is not known which seqs were given.
 func (q *Queue) begin(list []uint64) error {
-	n := uint64(1)
-	if len(list) > 0 {
-		n = list[len(list)-1] + 1
-	}
+	n := following(list)
 	s := state{Epoch: rand.Text()[:16], Reserved: seqBlock, Born: q.o.Now(), Ran: q.state.Ran, Counters: q.state.Counters}
 	s.BornRan = s.Ran
 	s.Counters.Damaged += q.rescued.Damaged
@@ -157,6 +149,14 @@ func (q *Queue) begin(list []uint64) error {
 	}
 	q.files, q.state, q.next = append(q.files, f), s, 1
 	return nil
+}
+
+// following is the number of the next generation.
+func following(list []uint64) uint64 {
+	if len(list) == 0 {
+		return 1
+	}
+	return list[len(list)-1] + 1
 }
 
 // closeFiles gives the files back.
@@ -197,12 +197,8 @@ func (q *Queue) wasClean() bool {
 // forgetClean is done before the first file is opened: if that ends the
 // process, the next one is careful.
 func (q *Queue) forgetClean() error {
-	err := os.Remove(filepath.Join(q.o.Dir, cleanName))
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil
-	case err != nil:
+	if err := durable.Remove(filepath.Join(q.o.Dir, cleanName)); err != nil {
 		return fmt.Errorf("opening the queue: %w", err)
 	}
-	return durable.SyncDir(q.o.Dir)
+	return nil
 }

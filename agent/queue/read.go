@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
@@ -28,11 +27,6 @@ func Read(dir string) (Stats, error) {
 	var s Stats
 	err := reading(dir, func(q *Queue) error {
 		s = q.count()
-		for _, f := range q.files {
-			if fi, err := os.Stat(f.path); err == nil {
-				s.Bytes += fi.Size()
-			}
-		}
 		return nil
 	})
 	return s, err
@@ -92,7 +86,7 @@ func (q *Queue) raise(ctx context.Context, f *file, s shelf) (n int, err error) 
 		}
 		err := q.do(ctx, &op{frees: true, apply: func(t *turn) error {
 			for _, r := range good {
-				value := r.value[strings.IndexByte(string(r.value), 0)+1:]
+				_, value, _ := epitaph(r.value)
 				if err := t.append(shelf{box: s.box}, value); err != nil {
 					return err
 				}
@@ -171,7 +165,7 @@ func (f *file) items(s shelf, yield func(Item, error) bool) error {
 				err = fmt.Errorf("%s: record %d: %w", f.path, r.at.key, errDamaged)
 			}
 			if s.dead {
-				item.Why, _, _ = strings.Cut(string(r.value[:min(len(r.value), maxReason+1)]), "\x00")
+				item.Why, _, _ = epitaph(r.value)
 			}
 			if !yield(item, err) {
 				return errEnough

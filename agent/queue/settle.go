@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -131,6 +132,15 @@ func tombstone(why string, value []byte) []byte {
 		why = why[:maxReason]
 	}
 	return append(append([]byte(why), 0), value...)
+}
+
+// epitaph reads what tombstone wrote: the reason, and the value.
+func epitaph(stone []byte) (why string, value []byte, ok bool) {
+	reason, _, ok := bytes.Cut(stone[:min(len(stone), maxReason+1)], []byte{0})
+	if !ok {
+		return "", nil, false
+	}
+	return string(reason), stone[len(reason)+1:], true
 }
 
 // value reads one value, where it is still there. The caller is the writer.

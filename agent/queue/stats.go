@@ -44,13 +44,7 @@ type Stats struct {
 func (q *Queue) Stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := q.count()
-	for _, f := range q.files {
-		if fi, err := os.Stat(f.path); err == nil {
-			s.Bytes += fi.Size()
-		}
-	}
-	return s
+	return q.count()
 }
 
 // counters is the part of Stats that is kept on disk.
@@ -118,6 +112,9 @@ func (q *Queue) count() Stats {
 		s.Depth += f.count[shelf{box: checkins}]
 		s.Dead += f.count[shelf{box: checkins, dead: true}]
 		s.Waiting += f.bytes
+		if fi, err := os.Stat(f.path); err == nil {
+			s.Bytes += fi.Size()
+		}
 	}
 	if s.Stored == nil {
 		s.Stored = map[string]int{}

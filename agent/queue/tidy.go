@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -222,7 +221,7 @@ func (t *turn) inherit(f *file) error {
 
 func (t *turn) copyGone(boxes *bbolt.Bucket, n uint64, dead bool) error {
 	return boxes.ForEachBucket(func(name []byte) error {
-		to, err := shelf{box: strings.TrimPrefix(string(name), "="), dead: dead}.goneIn(t.tx, n)
+		to, err := shelf{box: boxName(name), dead: dead}.goneIn(t.tx, n)
 		if err != nil {
 			return err
 		}
@@ -265,7 +264,7 @@ func (q *Queue) learnGone() {
 
 func (f *file) learn(boxes *bbolt.Bucket, dead bool) {
 	_ = boxes.ForEachBucket(func(name []byte) error {
-		s := shelf{box: strings.TrimPrefix(string(name), "="), dead: dead}
+		s := shelf{box: boxName(name), dead: dead}
 		size := int(f.bytes) / max(1, f.count[s]) // on the average
 		return boxes.Bucket(name).ForEach(func(k, _ []byte) error {
 			f.mark(s, number(k), size)

@@ -262,20 +262,20 @@ func (q *Queue) seal(why error) error {
 	defer q.mu.Unlock()
 	q.state = s
 	q.files = append(q.files, f)
-	return q.reopen(old)
+	q.reopen(old)
+	return nil
 }
 
 // reopen opens a file for reading only. The caller holds q.mu.
-func (q *Queue) reopen(f *file) error {
+func (q *Queue) reopen(f *file) {
 	_ = f.db.Close()
 	again, _, err := q.openFile(f.n, true)
 	if err != nil {
 		// It is looked at again, and salvaged, at the next start.
 		f.count, f.bytes, f.db = map[shelf]int{}, 0, nil
-		return nil
+		return
 	}
 	f.db, f.count, f.bytes = again.db, again.count, again.bytes
-	return nil
 }
 
 // newest is the file that is written. The caller is the writer, or holds q.mu.
