@@ -203,29 +203,38 @@ func parse(data []byte) (*Certificate, error) {
 
 // certificates reads the leaf and those behind it.
 func (c *Certificate) certificates() error {
-	c.chain = x509.NewCertPool()
-	for rest := []byte(c.Certificate); ; {
+	all, err := Certificates([]byte(c.Certificate))
+	if err != nil {
+		return fmt.Errorf("the kiosk's certificate: %v", err)
+	}
+	if len(all) == 0 {
+		return errors.New("the wipe certificate lacks the kiosk's own certificate")
+	}
+	c.leaf, c.chain = all[0], x509.NewCertPool()
+	for _, cert := range all[1:] {
+		c.chain.AddCert(cert)
+	}
+	return nil
+}
+
+// Certificates reads every X.509 certificate in a PEM file, in order; blocks of
+// other kinds are passed over.
+func Certificates(file []byte) ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
+	for rest := file; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
-			break
+			return all, nil
 		}
 		if block.Type != "CERTIFICATE" {
 			continue
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return fmt.Errorf("the kiosk's certificate: %v", err)
+			return nil, err
 		}
-		if c.leaf == nil {
-			c.leaf = cert
-		} else {
-			c.chain.AddCert(cert)
-		}
+		all = append(all, cert)
 	}
-	if c.leaf == nil {
-		return errors.New("the wipe certificate lacks the kiosk's own certificate")
-	}
-	return nil
 }
 
 // write signs s and makes the certificate durable at o.Out.

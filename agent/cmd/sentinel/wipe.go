@@ -238,24 +238,13 @@ Nothing of a kiosk is needed. Exit code 0: it is good; 1: it is not.`,
 
 // readCertificates reads a file of certificates.
 func readCertificates(path string) ([]*x509.Certificate, error) {
-	rest, err := os.ReadFile(path)
+	file, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	var all []*x509.Certificate
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		all = append(all, cert)
+	all, err := wipe.Certificates(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%s holds no certificate", path)
