@@ -92,6 +92,15 @@ func (t *turn) take(s shelf, at place, size int) error {
 	return nil
 }
 
+// carry takes what stands at r off a shelf, and puts value at the end of another
+// in the newest file.
+func (t *turn) carry(from shelf, r raw, to shelf, value []byte) error {
+	if err := t.append(to, value); err != nil {
+		return err
+	}
+	return t.take(from, r.at, len(r.value))
+}
+
 func (t *turn) delete(s shelf, k uint64) error {
 	b := s.of(t.tx)
 	if b == nil {

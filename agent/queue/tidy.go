@@ -157,10 +157,7 @@ func (q *Queue) move(ctx context.Context, f *file, s shelf) error {
 		}
 		err := q.do(ctx, &op{frees: true, apply: func(t *turn) error {
 			for _, r := range list {
-				if err := t.append(s, r.value); err != nil {
-					return err
-				}
-				if err := t.take(s, r.at, len(r.value)); err != nil {
+				if err := t.carry(s, r, s, r.value); err != nil {
 					return err
 				}
 			}
@@ -200,23 +197,29 @@ func (q *Queue) drop(f *file) error {
 // than itself, and still there.
 func (t *turn) inherit(f *file) error {
 	return f.view(func(tx *bbolt.Tx) error {
-		for _, dead := range []bool{false, true} {
-			top := tx.Bucket(shelf{dead: dead}.goneBucket())
-			if top == nil {
-				continue
+		return eachGone(tx, func(n uint64, boxes *bbolt.Bucket, dead bool) error {
+			if n >= f.n || t.q.generation(n) == nil {
+				return nil
 			}
-			err := top.ForEachBucket(func(n []byte) error {
-				if number(n) >= f.n || t.q.generation(number(n)) == nil {
-					return nil
-				}
-				return t.copyGone(top.Bucket(n), number(n), dead)
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+			return t.copyGone(boxes, n, dead)
+		})
 	})
+}
+
+// eachGone goes through what a file says has left the others: file by file, the
+// waiting and the dead.
+func eachGone(tx *bbolt.Tx, do func(n uint64, boxes *bbolt.Bucket, dead bool) error) error {
+	for _, dead := range []bool{false, true} {
+		top := tx.Bucket(shelf{dead: dead}.goneBucket())
+		if top == nil {
+			continue
+		}
+		err := top.ForEachBucket(func(n []byte) error { return do(number(n), top.Bucket(n), dead) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *turn) copyGone(boxes *bbolt.Bucket, n uint64, dead bool) error {
@@ -245,19 +248,12 @@ func (t *turn) forget(n uint64) error {
 func (q *Queue) learnGone() {
 	for _, f := range q.files {
 		_ = f.view(func(tx *bbolt.Tx) error {
-			for _, dead := range []bool{false, true} {
-				top := tx.Bucket(shelf{dead: dead}.goneBucket())
-				if top == nil {
-					continue
+			return eachGone(tx, func(n uint64, boxes *bbolt.Bucket, dead bool) error {
+				if of := q.generation(n); of != nil {
+					of.learn(boxes, dead)
 				}
-				_ = top.ForEachBucket(func(n []byte) error {
-					if of := q.generation(number(n)); of != nil {
-						of.learn(top.Bucket(n), dead)
-					}
-					return nil
-				})
-			}
-			return nil
+				return nil
+			})
 		})
 	}
 }
