@@ -15,8 +15,8 @@ type inode struct {
 	mode     uint32
 	uid, gid uint32
 	changed  time.Time
-	opens    int
-	links    int // names in view
+	handles  map[uint64]bool // that the kernel has not released; true once closed
+	links    int             // names in view
 
 	view, disk content            // of a file
 	dirty      map[int64]struct{} // sectors that view has and the next sync brings to disk
@@ -27,6 +27,39 @@ type inode struct {
 }
 
 func (i *inode) isDir() bool { return i.mode&syscall.S_IFMT == syscall.S_IFDIR }
+
+// open returns a new handle of i.
+func (f *FS) open(i *inode) uint64 {
+	f.lastHandle++
+	i.handles[f.lastHandle] = false
+	return f.lastHandle
+}
+
+// uses notes that a handle is in use: one that a program has closed and still
+// reads or writes is a copy, or a mapping.
+func (i *inode) uses(handle uint64) {
+	if i.handles[handle] {
+		i.handles[handle] = false
+	}
+}
+
+// closed notes that a program has closed a handle. The kernel releases it some
+// time after the program's close has returned; its room is free before that.
+func (i *inode) closed(handle uint64) {
+	if _, open := i.handles[handle]; open {
+		i.handles[handle] = true
+	}
+}
+
+// inUse reports whether i has a name in view, or a program has it open.
+func (i *inode) inUse() bool {
+	for _, closed := range i.handles {
+		if !closed {
+			return true
+		}
+	}
+	return i.links > 0
+}
 
 // change is one change of names: to/toName becomes it, and from/fromName stops
 // being it. Either half may be missing.
@@ -48,7 +81,7 @@ func (c *change) apply() {
 
 func (f *FS) newInode(mode uint32) *inode {
 	f.nextID++ // the root is 1, as FUSE wants it
-	i := &inode{id: f.nextID, mode: mode, changed: time.Now(), view: newContent(), disk: newContent(), dirty: map[int64]struct{}{}}
+	i := &inode{id: f.nextID, mode: mode, changed: time.Now(), view: newContent(), disk: newContent(), dirty: map[int64]struct{}{}, handles: map[uint64]bool{}}
 	if i.isDir() {
 		i.names, i.kept = map[string]*inode{}, map[string]*inode{}
 	}
@@ -242,7 +275,8 @@ func (f *FS) remount(i *inode, seen map[*inode]bool) {
 		i.id = f.nextID
 	}
 	f.all[i.id] = i
-	i.links, i.opens = 1, 0
+	i.links = 1
+	clear(i.handles)
 	if !i.isDir() {
 		i.view = i.disk.clone()
 		return
@@ -275,14 +309,14 @@ func (f *FS) sweep() {
 		mark(c.from)
 		mark(c.to)
 	}
-	maps.DeleteFunc(f.all, func(_ uint64, i *inode) bool { return !seen[i] && i.opens == 0 })
+	maps.DeleteFunc(f.all, func(_ uint64, i *inode) bool { return !seen[i] && len(i.handles) == 0 })
 }
 
 // used is the room that files in view take.
 func (f *FS) used() int64 {
 	var n int64
 	for _, i := range f.all {
-		if i.links > 0 || i.opens > 0 {
+		if i.inUse() {
 			n += i.view.held()
 		}
 	}

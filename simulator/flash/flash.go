@@ -74,13 +74,14 @@ type Stats struct {
 
 // FS is a mounted card. It is safe for concurrent use.
 type FS struct {
-	dir    string
-	eject  func() error // ends the mount
-	o      Opts
-	mu     sync.Mutex
-	root   *inode
-	all    map[uint64]*inode // by the kernel's name for it
-	nextID uint64
+	dir        string
+	eject      func() error // ends the mount
+	o          Opts
+	mu         sync.Mutex
+	root       *inode
+	all        map[uint64]*inode // by the kernel's name for it
+	nextID     uint64
+	lastHandle uint64
 
 	journal []*change // of names, not yet synced
 	stats   Stats

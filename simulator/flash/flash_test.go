@@ -276,7 +276,12 @@ func TestFullCardAndFreed(t *testing.T) {
 	if s := f.Stats(); s.Used != 8<<10 || s.Full == 0 {
 		t.Errorf("stats = %+v, want 8192 used, and refusals", s)
 	}
-	must(t, os.Remove(f.Dir()+"/a"))
+	h, err := os.Open(f.Dir() + "/a")
+	must(t, err, os.Remove(f.Dir()+"/a"))
+	if err := os.WriteFile(f.Dir()+"/b", []byte("y"), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("beside a removed file that is open: %v, want ENOSPC", err)
+	}
+	must(t, h.Close()) // frees it at once, whenever the kernel says so
 	must(t, os.WriteFile(f.Dir()+"/b", []byte("y"), 0o600))
 	f.Limit(1)
 	if err := os.WriteFile(f.Dir()+"/c", []byte("y"), 0o600); !errors.Is(err, syscall.ENOSPC) {

@@ -183,7 +183,7 @@ func (k *kernel) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *
 	if status != fuse.OK {
 		return status
 	}
-	return k.with(out.NodeId, func(i *inode) syscall.Errno { i.opens++; return 0 })
+	return k.with(out.NodeId, func(i *inode) syscall.Errno { out.Fh = k.f.open(i); return 0 })
 }
 
 func (k *kernel) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
@@ -221,9 +221,9 @@ func (k *kernel) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName s
 	})
 }
 
-func (k *kernel) Open(_ <-chan struct{}, in *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
+func (k *kernel) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	return k.with(in.NodeId, func(i *inode) syscall.Errno {
-		i.opens++
+		out.Fh = k.f.open(i)
 		if in.Flags&syscall.O_TRUNC != 0 {
 			return k.f.resize(i, 0)
 		}
@@ -233,8 +233,8 @@ func (k *kernel) Open(_ <-chan struct{}, in *fuse.OpenIn, _ *fuse.OpenOut) fuse.
 
 func (k *kernel) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 	k.with(in.NodeId, func(i *inode) syscall.Errno {
-		i.opens = max(0, i.opens-1)
-		if i.opens == 0 && i.links == 0 {
+		delete(i.handles, in.Fh)
+		if !i.inUse() {
 			k.f.sweep()
 		}
 		return 0
@@ -244,6 +244,7 @@ func (k *kernel) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 func (k *kernel) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
 	n := 0
 	status := k.with(in.NodeId, func(i *inode) syscall.Errno {
+		i.uses(in.Fh)
 		n = int(min(int64(len(buf)), max(0, i.view.size-int64(in.Offset))))
 		i.view.readAt(buf[:n], int64(in.Offset))
 		return 0
@@ -254,6 +255,7 @@ func (k *kernel) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Read
 func (k *kernel) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
 	n := 0
 	status := k.with(in.NodeId, func(i *inode) (err syscall.Errno) {
+		i.uses(in.Fh)
 		n, err = k.f.write(i, data, int64(in.Offset))
 		return err
 	})
@@ -274,7 +276,10 @@ func (k *kernel) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status 
 	})
 }
 
-func (k *kernel) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.OK }
+func (k *kernel) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
+	k.with(in.NodeId, func(i *inode) syscall.Errno { i.closed(in.Fh); return 0 })
+	return fuse.OK
+}
 
 func (k *kernel) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	k.f.mu.Lock()
