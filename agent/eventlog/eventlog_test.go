@@ -237,6 +237,9 @@ func TestDamagedLine(t *testing.T) {
 	if got, damaged := read(t, dir); !slices.Equal(got, []uint64{1, 3, 2}) || damaged != 1 {
 		t.Errorf("%v are read, %d damaged", got, damaged)
 	}
+	if err := l.Close(); err != nil { // or its upkeep packs what is half written here
+		t.Fatal(err)
+	}
 	long := append([]byte(strings.Repeat("x", 300<<10)+"\n"), whole...)
 	if err := os.WriteFile(filepath.Join(dir, "events-000000-2026-10.log"), long, 0o600); err != nil {
 		t.Fatal(err)
