@@ -13,6 +13,7 @@ import (
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/simulator"
 	"github.com/digital-sentinel/sentinel/simulator/authority"
+	"github.com/digital-sentinel/sentinel/simulator/backend"
 )
 
 // TestWhoCame: what a kiosk has sealed and the platform holds, the authority
@@ -45,7 +46,7 @@ func TestWhoCame(t *testing.T) {
 			must(panel.Do(t.Context(), line))
 		}
 		var file bytes.Buffer
-		for _, r := range b.Platform().Records() {
+		for _, r := range list(t, b, backend.Checkins) {
 			line, err := checkin.EncodeRecord(&r)
 			must(err)
 			file.Write(append(line, '\n'))

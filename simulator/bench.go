@@ -364,7 +364,10 @@ type counts struct{ stored, delivered, duplicate int }
 // records counts visit records: on the kiosk, where its own counters outlive
 // delivery, and at the platform.
 func (b *Bench) records(ctx context.Context) (counts, error) {
-	at := b.platform.Count()
+	at, err := b.platform.Store().Count(ctx, backend.Checkins)
+	if err != nil {
+		return counts{}, err
+	}
 	c := counts{delivered: at.Visits, duplicate: at.Duplicate}
 	if b.kiosk.running() {
 		s, err := b.seen.status(ctx)

@@ -147,13 +147,14 @@ func (p *player) expectCar(ctx context.Context, s *Step, deadline time.Time) err
 	}
 	for {
 		got := 0
-		for _, r := range p.bench.platform.Records() {
+		err := p.bench.platform.Store().Records(ctx, backend.Checkins, func(r checkin.Record) error {
 			if r.Event.Kind == checkin.KindVisit && p.group != "" && r.Event.Group == p.group {
 				got++
 			}
-		}
-		if got == want {
 			return nil
+		})
+		if err != nil || got == want {
+			return err
 		}
 		if !time.Now().Before(deadline) {
 			return fmt.Errorf("%d visits are of this car, want %d", got, want)

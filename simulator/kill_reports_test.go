@@ -9,6 +9,7 @@ import (
 
 	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/simulator"
+	"github.com/digital-sentinel/sentinel/simulator/backend"
 )
 
 // TestReportsAcrossKills kills the real program with SIGKILL while somebody is
@@ -51,22 +52,22 @@ func TestReportsAcrossKills(t *testing.T) {
 	do("scan person " + people[(kills/2)%2]) // the last one lives
 	do("expect report delivered recipient=cdc within=20s")
 
-	want := refusals(b.Platform().Records())
+	want := refusals(list(t, b, backend.Checkins))
 	for range 200 { // what waited is on its way
-		want = refusals(b.Platform().Records())
-		if cmp.Equal(want, refusals(b.Platform().Reports("cdc"))) && cmp.Equal(want, refusals(b.Platform().Reports("venue-trade"))) {
+		want = refusals(list(t, b, backend.Checkins))
+		if cmp.Equal(want, refusals(list(t, b, "cdc"))) && cmp.Equal(want, refusals(list(t, b, "venue-trade"))) {
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 	for _, recipient := range simulator.Recipients() {
-		if diff := cmp.Diff(want, refusals(b.Platform().Reports(recipient))); diff != "" {
+		if diff := cmp.Diff(want, refusals(list(t, b, recipient))); diff != "" {
 			t.Errorf("the platform has other incidents than %s has reports (-platform +%s):\n%s", recipient, recipient, diff)
 		}
-		c := b.Platform().CountReports(recipient)
-		t.Logf("%s: %+v of %d visits", recipient, c, b.Platform().Count().Visits)
-		if visits := b.Platform().Count().Visits; c.Reports != visits {
-			t.Errorf("%d visits were refused, and %s holds reports of %d", visits, recipient, c.Reports)
+		c, visits := count(t, b, recipient), count(t, b, backend.Checkins).Visits
+		t.Logf("%s: %+v of %d visits", recipient, c, visits)
+		if c.Records != visits {
+			t.Errorf("%d visits were refused, and %s holds reports of %d", visits, recipient, c.Records)
 		}
 		if c.Duplicate != 0 {
 			t.Errorf("%s holds %d visits reported twice", recipient, c.Duplicate)

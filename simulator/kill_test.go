@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/digital-sentinel/sentinel/agent/checkin"
 	"github.com/digital-sentinel/sentinel/simulator"
+	"github.com/digital-sentinel/sentinel/simulator/backend"
 )
 
 // kills is how often TestKilledAnywhere kills the agent.
@@ -59,7 +61,7 @@ func TestKilledAnywhere(t *testing.T) {
 	do("scan person " + people[kills%2]) // the last one lives, and so does the delivery of all before
 	do("expect gate released within=10s")
 	want := opened.count.Load()
-	got := delivered(b, int(want))
+	got := delivered(t, b, int(want))
 	t.Logf("%d kills: the gate opened %d times, %d visits delivered, %d twice", kills, want, got.Visits, got.Duplicate)
 	if int64(got.Visits) < want || got.Duplicate != 0 {
 		t.Errorf("the gate opened %d times, the platform holds %d visits, %d of them twice", want, got.Visits, got.Duplicate)
@@ -115,14 +117,38 @@ func (w *gateWatch) after(n int64, limit time.Duration) {
 }
 
 // delivered waits until the platform holds want visits, or no more come.
-func delivered(b *simulator.Bench, want int) (at struct{ Visits, Duplicate int }) {
+func delivered(t *testing.T, b *simulator.Bench, want int) backend.Counts {
+	t.Helper()
+	var at backend.Counts
 	for range 100 {
-		c := b.Platform().Count()
-		at.Visits, at.Duplicate = c.Visits, c.Duplicate
-		if at.Visits >= want {
-			return at
+		if at = count(t, b, backend.Checkins); at.Visits >= want {
+			break
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	return at
+}
+
+// count counts what the platform holds for itself, or for a recipient of
+// reports.
+func count(t *testing.T, b *simulator.Bench, box string) backend.Counts {
+	t.Helper()
+	c, err := b.Platform().Store().Count(t.Context(), box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// list gives what the platform holds for itself, or for a recipient of reports.
+func list(t *testing.T, b *simulator.Bench, box string) (records []checkin.Record) {
+	t.Helper()
+	err := b.Platform().Store().Records(t.Context(), box, func(r checkin.Record) error {
+		records = append(records, r)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
 }

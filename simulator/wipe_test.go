@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/digital-sentinel/sentinel/simulator"
+	"github.com/digital-sentinel/sentinel/simulator/backend"
 )
 
 // TestSecondLife wipes the folder of a kiosk that has served a visitor, with the
@@ -41,7 +42,7 @@ func TestSecondLife(t *testing.T) {
 	do("person wang id=11010519491231002X name=王小明 colour=green nat=1h")
 	do("scan person wang")
 	do("expect verdict granted within=10s")
-	delivered(b, 1)
+	delivered(t, b, 1)
 	if text, err := wipe(args...); err == nil || !strings.Contains(text, "another sentinel runs") {
 		t.Fatalf("a kiosk runs, and it is wiped: %v\n%s", err, text)
 	}
@@ -77,12 +78,12 @@ func TestSecondLife(t *testing.T) {
 	}
 	do("scan person wang")
 	do("expect verdict granted within=10s")
-	delivered(b, 2)
+	delivered(t, b, 2)
 	epochs := map[string]bool{}
-	for _, r := range b.Platform().Records() {
+	for _, r := range list(t, b, backend.Checkins) {
 		epochs[r.Event.ID.Epoch] = true
 	}
-	if n := b.Platform().Count(); len(epochs) != 2 || n.Visits != 2 || n.Duplicate != 0 {
+	if n := count(t, b, backend.Checkins); len(epochs) != 2 || n.Visits != 2 || n.Duplicate != 0 {
 		t.Errorf("%d epochs, %+v", len(epochs), n)
 	}
 }

@@ -281,8 +281,8 @@ func TestARefusalOverTheWire(t *testing.T) {
 		if s, err := h.client.Verify(t.Context(), checkin.Credential{Kind: checkin.ResidentID, Value: number}); !s.Known {
 			t.Errorf("a question meanwhile: %v", err)
 		}
-		if got := a.Load(); got.Backlog.Refused != 40 || h.platform.Count().Records != 0 { // 500 records are too large to be live
-			t.Errorf("load %+v, held %v", got, h.platform.Count())
+		if got := a.Load(); got.Backlog.Refused != 40 || count(t, h.platform.Store(), backend.Checkins).Records != 0 { // 500 records are too large to be live
+			t.Errorf("load %+v, held %v", got, count(t, h.platform.Store(), backend.Checkins))
 		}
 	})
 }

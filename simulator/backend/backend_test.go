@@ -125,7 +125,7 @@ func TestNobodySpeaksForAnotherKiosk(t *testing.T) {
 		foreign := visit(1)
 		foreign.Event.ID.Device = "k-2"
 		acks, err := h.client.Deliver(t.Context(), checkin.Backlog, []checkin.Record{foreign})
-		if err != nil || len(acks) != 1 || acks[0].Status != checkin.Rejected || len(h.platform.Records()) != 0 {
+		if err != nil || len(acks) != 1 || acks[0].Status != checkin.Rejected || count(t, h.platform.Store(), backend.Checkins).Records != 0 {
 			t.Errorf("Deliver() = %+v, %v, want it rejected", acks, err)
 		}
 	})
@@ -162,7 +162,7 @@ func TestABadRecordSpoilsNoOther(t *testing.T) {
 				t.Errorf("answer %d: %+v, want stored %v", i, a, good)
 			}
 		}
-		if n := len(h.platform.Records()); n != 2 {
+		if n := count(t, h.platform.Store(), backend.Checkins).Records; n != 2 {
 			t.Errorf("%d records are held, want the 2 good ones", n)
 		}
 	})

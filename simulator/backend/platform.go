@@ -8,7 +8,6 @@
 package backend
 
 import (
-	"context"
 	"crypto"
 	"crypto/hmac"
 	"crypto/rand"
@@ -157,36 +156,20 @@ func (p *Platform) PaperCode(ref string) string { return paperCode + p.token(ref
 // VenueCode is the code on the wall of a venue.
 func (p *Platform) VenueCode(venue string) string { return venueCode + venue }
 
-// Counts is what the platform holds.
+// Counts is what a box of the store holds.
 type Counts struct {
 	Records   int // distinct
 	Visits    int // distinct visit records
-	Duplicate int // visit records held more than once: always 0
+	Duplicate int // held of a visit that another one in the box tells of already: always 0
 	Again     int // records that came again and were recognised
 	Conflicts int // of those, that came with another content: the first one stays
 }
 
-// Count counts what is held, from the records themselves. A store that cannot
-// be read counts nothing.
-func (p *Platform) Count() Counts {
-	c, _ := p.o.Store.Count(context.Background(), Checkins)
-	return c
-}
-
-// Records returns what is held, in the order in which it came; nothing from a
-// store that cannot be read.
-func (p *Platform) Records() []checkin.Record { return p.list(Checkins) }
+// Store is what the platform holds: check-ins, and a box for each recipient of
+// reports.
+func (p *Platform) Store() Store { return p.o.Store }
 
 //
-
-func (p *Platform) list(box string) []checkin.Record {
-	list := []checkin.Record{}
-	_ = p.o.Store.Records(context.Background(), box, func(r checkin.Record) error {
-		list = append(list, r)
-		return nil
-	})
-	return list
-}
 
 // token is a person's code in one minute: 22 characters that tell nobody
 // anything but this platform.

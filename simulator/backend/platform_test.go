@@ -34,7 +34,7 @@ func TestALostReplyIsNotALostRecord(t *testing.T) {
 		if acks, err := h.client.Deliver(t.Context(), checkin.Backlog, batch); err == nil {
 			t.Errorf("a lost reply gives %v, want an error", acks)
 		}
-		if c := h.platform.Count(); c.Visits != 3 {
+		if c := count(t, h.platform.Store(), backend.Checkins); c.Visits != 3 {
 			t.Fatalf("the platform counts %v behind a lost reply, want 3 visits", c)
 		}
 		h.order(t, backend.Fault{Kind: "up"})
@@ -47,7 +47,7 @@ func TestALostReplyIsNotALostRecord(t *testing.T) {
 				t.Errorf("answer %d: %+v, want duplicate", i, a)
 			}
 		}
-		if c := h.platform.Count(); c.Visits != 3 || c.Duplicate != 0 || c.Again != 3 {
+		if c := count(t, h.platform.Store(), backend.Checkins); c.Visits != 3 || c.Duplicate != 0 || c.Again != 3 {
 			t.Errorf("the platform counts %v, want 3 visits, none twice", c)
 		}
 		if len(h.heard) != 6 {
@@ -68,7 +68,7 @@ func TestDeliveriesAtTheSameTime(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if c := h.platform.Count(); c.Records != 2 || c.Visits != 2 || c.Duplicate != 0 || c.Again != 22 {
+		if c := count(t, h.platform.Store(), backend.Checkins); c.Records != 2 || c.Visits != 2 || c.Duplicate != 0 || c.Again != 22 {
 			t.Errorf("the platform counts %v, want 2 records and 22 that came again", c)
 		}
 	})
@@ -117,7 +117,7 @@ func TestARefusalSaysWhen(t *testing.T) {
 		if !errors.As(err, &r) || r.Status != 429 || r.RetryAfter() != 1500*time.Millisecond || r.Permanent() {
 			t.Errorf("Deliver() = %+v, want 429, retry in 1.5 s", err)
 		}
-		if n := len(h.platform.Records()); n != 0 {
+		if n := count(t, h.platform.Store(), backend.Checkins).Records; n != 0 {
 			t.Errorf("%d records are held behind a refusal", n)
 		}
 	})
@@ -241,7 +241,7 @@ func TestAStrangersCertificate(t *testing.T) {
 		if err := h.server.Up(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.client.Deliver(t.Context(), checkin.Backlog, []checkin.Record{visit(1)}); err == nil || len(h.platform.Records()) != 0 {
+		if _, err := h.client.Deliver(t.Context(), checkin.Backlog, []checkin.Record{visit(1)}); err == nil || count(t, h.platform.Store(), backend.Checkins).Records != 0 {
 			t.Errorf("a kiosk of another authority delivers: %v", err)
 		}
 	})

@@ -46,23 +46,23 @@ func TestEveryRecipientHoldsAReportOnce(t *testing.T) {
 		h.order(t, backend.Fault{Kind: "up"})
 		bring("trade", checkin.Duplicate, 2)
 
-		for recipient, want := range map[string]backend.ReportCounts{
-			"cdc": {Reports: 2, Again: 2}, "trade": {Reports: 2, Again: 1}, "nobody": {},
+		for recipient, want := range map[string]backend.Counts{
+			"cdc": {Records: 2, Visits: 2, Again: 2}, "trade": {Records: 2, Visits: 2, Again: 1}, "nobody": {},
 		} {
-			if got := h.platform.CountReports(recipient); got != want {
+			if got := count(t, h.platform.Store(), recipient); got != want {
 				t.Errorf("%s counts %+v, want %+v", recipient, got, want)
 			}
-			list := h.platform.Reports(recipient)
+			list := list(t, h.platform.Store(), recipient)
 			for i, r := range list {
 				if r.Event.ID.Seq != uint64(i+1) {
 					t.Errorf("%s holds %v at place %d", recipient, r.Event.ID, i)
 				}
 			}
-			if len(list) != want.Reports {
-				t.Errorf("%s holds %d reports, want %d", recipient, len(list), want.Reports)
+			if len(list) != want.Records {
+				t.Errorf("%s holds %d reports, want %d", recipient, len(list), want.Records)
 			}
 		}
-		if c := h.platform.Count(); c.Records != 0 {
+		if c := count(t, h.platform.Store(), backend.Checkins); c.Records != 0 {
 			t.Errorf("%d reports are held as check-ins", c.Records)
 		}
 		if len(h.reported) != 7 || h.reported[6] != "trade 2 again" {
@@ -79,7 +79,7 @@ func TestTwoReportsOfOneVisitAreSeen(t *testing.T) {
 		if _, err := h.client.Report(t.Context(), "cdc", []checkin.Record{refusal(1), second}); err != nil {
 			t.Fatal(err)
 		}
-		if c := h.platform.CountReports("cdc"); c.Duplicate != 1 {
+		if c := count(t, h.platform.Store(), "cdc"); c.Duplicate != 1 {
 			t.Errorf("cdc counts %+v, want one twice", c)
 		}
 	})
@@ -111,7 +111,7 @@ func TestReportsThatAreRejected(t *testing.T) {
 				t.Errorf("answer %d is %+v", i, a)
 			}
 		}
-		if list := h.platform.Reports("cdc"); len(list) != 1 || list[0].Event.ID.Seq != 7 {
+		if list := list(t, h.platform.Store(), "cdc"); len(list) != 1 || list[0].Event.ID.Seq != 7 {
 			t.Errorf("cdc holds %v, want the good one", list)
 		}
 	})

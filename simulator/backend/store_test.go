@@ -72,6 +72,19 @@ func count(t testing.TB, s backend.Keeper, box string) backend.Counts {
 	return c
 }
 
+// list gives what a box holds, in the order in which it came.
+func list(t testing.TB, s backend.Keeper, box string) (records []checkin.Record) {
+	t.Helper()
+	err := s.Records(t.Context(), box, func(r checkin.Record) error {
+		records = append(records, r)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
+}
+
 // at is a visit with a trusted time.
 func at(seq uint64, when time.Time) checkin.Record {
 	r := visit(seq)
