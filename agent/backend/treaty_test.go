@@ -238,6 +238,14 @@ func TestDeliverUnderTheTreaty(t *testing.T) {
 		"a record that comes again beside a new one": brings(checkin.Backlog, []checkin.Ack{
 			{ID: id("k-1", 1), Status: checkin.Duplicate}, {ID: id("k-1", 3), Status: checkin.Stored},
 		}, id("k-1", 1), id("k-1", 3)),
+		"another event under an identity that is known": func(t *testing.T, c *backend.Client) {
+			records := passages([]checkin.ID{id("k-1", 3)})
+			records[0].Event.UUID = "another"
+			got, err := c.Deliver(t.Context(), checkin.Live, records)
+			if want := []checkin.Ack{{ID: id("k-1", 3), Status: checkin.Conflict}}; !cmp.Equal(want, got) || err != nil {
+				t.Errorf("Deliver() = %v, %v, want a conflict", got, err)
+			}
+		},
 		"a platform that is busy": func(t *testing.T, c *backend.Client) {
 			_, err := c.Deliver(t.Context(), checkin.Backlog, passages([]checkin.ID{id("k-1", 4)}))
 			checkRefusal(t, err, backend.Refusal{Status: 503, After: time.Minute})

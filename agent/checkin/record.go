@@ -189,10 +189,13 @@ type Ack struct {
 // AckStatus says what the platform did with a record.
 type AckStatus string
 
-// The answers. Stored and Duplicate both mean that the platform holds it.
+// The answers. Stored and Duplicate both mean that the platform holds it. Conflict
+// means that it holds another event under this identity: the kiosk's state was
+// restored from a backup, or copied, and gives its identities a second time.
 const (
 	Stored    AckStatus = "stored"
 	Duplicate AckStatus = "duplicate"
+	Conflict  AckStatus = "conflict"
 	Rejected  AckStatus = "rejected"
 )
 

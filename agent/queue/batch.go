@@ -44,7 +44,8 @@ func (c *courier) batch() ([]parcel, error) {
 	if len(bad) == 0 {
 		return batch, nil
 	}
-	return batch, c.box.q.settle(context.Background(), c.box.name, nil, bad)
+	_, err := c.box.q.settle(context.Background(), c.box.name, answered{dead: bad})
+	return batch, err
 }
 
 // raw is a value and where it stands.

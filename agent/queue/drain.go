@@ -38,7 +38,8 @@ const (
 // Drain delivers the check-ins until ctx ends, in two lanes: what was made just
 // now, newest batch first, and beside it what has waited, oldest first. Only
 // what the platform names as stored or as a duplicate leaves the queue; what it
-// refuses for good goes to the dead with the reason; everything else is tried
+// refuses for good goes to the dead with the reason; what it calls a conflict comes
+// again under another identity; everything else is tried
 // again for ever, with full jitter from one second to five minutes. It returns
 // nil: a disk that fails is waited for, too.
 func (q *Queue) Drain(ctx context.Context, send Sender) error {
@@ -116,6 +117,9 @@ func (c *courier) run(ctx context.Context) {
 // errUnanswered is when the platform says nothing of records it was sent.
 var errUnanswered = errors.New("the platform answered for none of the records")
 
+// errTaken is when identities of this epoch are another event's.
+var errTaken = errors.New("the platform holds other events under the identities of these records: the state folder was restored or copied; they go on under new ones")
+
 func (c *courier) sleep(ctx context.Context) {
 	select {
 	case <-ctx.Done():
@@ -157,23 +161,30 @@ func (c *courier) deliver(ctx context.Context, batch []parcel) {
 
 // settle takes what was answered for out of the queue.
 func (c *courier) settle(ctx context.Context, batch []parcel, acks []checkin.Ack) {
-	held, dead := answers(batch, acks)
-	if len(held)+len(dead) == 0 && c.traffic == checkin.Live {
+	said := answers(batch, acks)
+	if said.len() == 0 && c.traffic == checkin.Live {
 		c.failed(ctx, errUnanswered)
 		return
 	}
-	if len(held)+len(dead) < len(batch) {
+	if said.len() < len(batch) {
 		c.from = batch[len(batch)-1].at // the rest must not stop the next
 		c.from.key++
 	}
-	if len(held)+len(dead) == 0 {
+	if said.len() == 0 {
 		return
 	}
 	// What the far end holds is written down also when it is time to stop.
 	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()
-	if err := c.box.q.settle(settling, c.box.name, held, dead); err != nil {
+	began, err := c.box.q.settle(settling, c.box.name, said)
+	switch {
+	case err != nil:
 		c.failed(ctx, err)
+		return
+	case began: // a platform that says so of every epoch does not wear out the flash
+		c.failed(ctx, errTaken)
+		return
+	case len(said.held)+len(said.dead) == 0:
 		return
 	}
 	c.fresh()
@@ -198,7 +209,7 @@ func (c *courier) failed(ctx context.Context, why error) {
 
 // answers sorts a batch by what was said of each record. An answer for a record
 // that was not sent is ignored, and so is a second one.
-func answers(batch []parcel, acks []checkin.Ack) (held []parcel, dead []burial) {
+func answers(batch []parcel, acks []checkin.Ack) (said answered) {
 	sent := map[checkin.ID]parcel{}
 	for _, p := range batch {
 		sent[p.record.Event.ID] = p
@@ -210,15 +221,17 @@ func answers(batch []parcel, acks []checkin.Ack) (held []parcel, dead []burial) 
 		}
 		switch a.Status {
 		case checkin.Stored, checkin.Duplicate:
-			held = append(held, p)
+			said.held = append(said.held, p)
+		case checkin.Conflict:
+			said.taken = append(said.taken, p)
 		case checkin.Rejected:
-			dead = append(dead, burial{p, a.Reason})
+			said.dead = append(said.dead, burial{p, a.Reason})
 		default:
 			continue
 		}
 		delete(sent, a.ID)
 	}
-	return held, dead
+	return said
 }
 
 func newBackoff() *backoff.ExponentialBackOff {

@@ -129,7 +129,7 @@ func (q *Queue) leave(why error) {
 // newest file was damaged, so that it is not known which seqs were given.
 func (q *Queue) begin(list []uint64) error {
 	n := following(list)
-	s := state{Epoch: rand.Text()[:16], Reserved: seqBlock, Born: q.o.Now(), Ran: q.state.Ran, Counters: q.state.Counters}
+	s := state{Epoch: newEpoch(), Reserved: seqBlock, Born: q.o.Now(), Ran: q.state.Ran, Counters: q.state.Counters}
 	s.BornRan = s.Ran
 	s.Counters.Damaged += q.rescued.Damaged
 	s.Counters.Foreign = q.rescued.Foreign
@@ -150,6 +150,8 @@ func (q *Queue) begin(list []uint64) error {
 	q.files, q.state, q.next = append(q.files, f), s, 1
 	return nil
 }
+
+func newEpoch() string { return rand.Text()[:16] }
 
 // following is the number of the next generation.
 func following(list []uint64) uint64 {

@@ -9,7 +9,8 @@
 //     good (then it is kept among the dead, with the reason).
 //   - Its identity (device, epoch, seq) is never given twice: the epoch is
 //     random per store, seq only rises, and every seq that a failed commit may
-//     have written is left out.
+//     have written is left out. Where the folder itself was restored or copied,
+//     the platform notices, and the record gets another one.
 //   - Who came is encrypted to the authority's age key before it is written;
 //     this kiosk cannot read it back. An identity that nobody takes is removed
 //     after Opts.IdentityLife, and counted; its event stays.

@@ -22,28 +22,48 @@ type burial struct {
 
 const maxReason = 500
 
+// answered is what the far end said of the records of a batch.
+type answered struct {
+	held  []parcel // it has them
+	dead  []burial // it never will
+	taken []parcel // it has other events under their identities
+}
+
+func (a *answered) len() int { return len(a.held) + len(a.dead) + len(a.taken) }
+
 // settle takes records of one box out of the queue: those that are held by the
-// far end, and those that are dead. Their events are in the log before.
-func (q *Queue) settle(ctx context.Context, box string, held []parcel, dead []burial) error {
-	if err := q.keepEvents(box, held, dead); err != nil {
-		return err
+// far end, and those that are dead. Their events are in the log before. Those
+// whose identity is taken get another one, and wait on; began says that a new
+// epoch was begun for it.
+func (q *Queue) settle(ctx context.Context, box string, a answered) (began bool, _ error) {
+	if err := q.keepEvents(box, a.held, a.dead); err != nil {
+		return false, err
 	}
 	s := shelf{box: box}
-	return q.do(ctx, &op{frees: true, apply: func(t *turn) error {
-		for _, p := range held {
+	var other bool
+	err := q.do(ctx, &op{frees: true, records: len(a.taken), apply: func(t *turn) error {
+		for _, p := range a.held {
 			if err := t.take(s, p.at, p.size); err != nil {
 				return err
 			}
 		}
-		for _, d := range dead {
+		for _, d := range a.dead {
 			if err := t.bury(s, d); err != nil {
 				return err
 			}
 		}
-		t.state.Counters = t.state.Counters.delivering(box, len(held))
+		before := t.state.Epoch
+		for _, p := range a.taken {
+			if err := t.renumber(s, p); err != nil {
+				return err
+			}
+		}
+		other = t.state.Epoch != before
+		t.state.Counters = t.state.Counters.delivering(box, len(a.held))
 		t.after = append(t.after, func() { poke(q.tidying) })
 		return nil
 	}})
+	return err == nil && other, err
 }
 
 // keepEvents writes the events of what leaves the queue into the log. Reports
@@ -134,6 +154,29 @@ func (t *turn) bury(s shelf, d burial) error {
 		return fmt.Errorf("keeping a refused record: %w", err)
 	}
 	return t.take(s, d.at, d.size)
+}
+
+// renumber gives one record another identity, because another event has its
+// own. So may all that are still to be given in that epoch: the first of them
+// ends it.
+func (t *turn) renumber(s shelf, p parcel) error {
+	if t.q.value(t.tx, t.f, s, p.at) == nil {
+		return nil
+	}
+	r := p.record
+	if r.Event.ID.Epoch == t.state.Epoch {
+		t.state.Epoch = newEpoch()
+	}
+	r.Event.ID = t.identify()
+	value, err := encode(s.box, &r)
+	if err != nil { // longer by a digit, and that is too long
+		return t.bury(s, burial{p, err.Error()})
+	}
+	if err := t.append(s, value); err != nil {
+		return err
+	}
+	t.state.Counters.Renumbered++
+	return t.take(s, p.at, p.size)
 }
 
 func tombstone(why string, value []byte) []byte {

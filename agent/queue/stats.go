@@ -32,6 +32,9 @@ type Stats struct {
 	Salvaged int `json:"salvaged,omitempty"`
 	// Foreign counts files of a newer program, which this one leaves alone.
 	Foreign int `json:"foreign,omitempty"`
+	// Renumbered counts records that got another identity, because the far end
+	// held another event under theirs: the folder was restored or copied.
+	Renumbered int `json:"renumbered,omitempty"`
 	// DiskFull says that the reserve of the disk has been used up for deleting.
 	DiskFull  bool      `json:"disk_full,omitempty"`
 	LastError string    `json:"last_error,omitempty"`
@@ -55,6 +58,8 @@ type counters struct {
 	Damaged   int            `json:"damaged,omitempty"`
 	Salvaged  int            `json:"salvaged,omitempty"`
 	Foreign   int            `json:"foreign,omitempty"`
+
+	Renumbered int `json:"renumbered,omitempty"`
 
 	Reports map[string]outboxCounters `json:"reports,omitempty"`
 }
@@ -106,7 +111,7 @@ func (q *Queue) count() Stats {
 	s := Stats{
 		Max: q.o.Max, MaxBytes: q.o.MaxBytes, Stored: maps.Clone(c.Stored), Delivered: c.Delivered,
 		Epoch: q.state.Epoch, Files: len(q.files), Expired: c.Expired, Damaged: c.Damaged,
-		Salvaged: c.Salvaged, Foreign: c.Foreign, DiskFull: q.reserve.used(), Reports: q.outboxes(),
+		Salvaged: c.Salvaged, Foreign: c.Foreign, Renumbered: c.Renumbered, DiskFull: q.reserve.used(), Reports: q.outboxes(),
 	}
 	for _, f := range q.files {
 		s.Depth += f.count[shelf{box: checkins}]

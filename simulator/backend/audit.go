@@ -79,11 +79,15 @@ func decodeEntry(b []byte) (Entry, error) {
 func conflicts(b Batch, outcomes []Outcome) (Entry, bool) {
 	e := Entry{At: b.Received, By: "platform", Why: "the first record of an identity stays"}
 	for i, o := range outcomes {
-		if o != Conflict {
+		if o != Conflict && o != Taken {
 			continue
 		}
 		if e.Rows == 0 {
-			e.What = fmt.Sprintf("conflict: other content under %q", b.Records[i].Event.ID)
+			what := "other content"
+			if o == Taken {
+				what = "another event"
+			}
+			e.What = fmt.Sprintf("conflict: %s under %q", what, b.Records[i].Event.ID)
 			if b.Box != Checkins {
 				e.What += fmt.Sprintf(", report to %q", b.Box)
 			}

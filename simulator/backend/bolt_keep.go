@@ -136,7 +136,7 @@ func keepBatch(tx *bbolt.Tx, batch *Batch, items []item, outcomes []Outcome) err
 		if outcomes[i], err = k.keep(&items[i]); err != nil {
 			return err
 		}
-		if outcomes[i] != Kept {
+		if outcomes[i] == Repeated || outcomes[i] == Conflict {
 			again++
 		}
 	}
@@ -184,10 +184,7 @@ func (k *keeping) keep(x *item) (Outcome, error) {
 	}
 	key := binary.BigEndian.AppendUint64(bytes.Clone(source), x.id.Seq)
 	if held := k.ids.Get(key); held != nil {
-		if bytes.HasPrefix(held, x.sum[:]) {
-			return Repeated, nil
-		}
-		return Conflict, nil
+		return k.again(x, held), nil
 	}
 	arrival, err := k.records.NextSequence()
 	if err != nil {
@@ -202,6 +199,20 @@ func (k *keeping) keep(x *item) (Outcome, error) {
 		return 0, err
 	}
 	return Kept, k.index(x, at)
+}
+
+// again tells what a record is whose identity is known; held is its entry in
+// ids. Where the record that is held cannot be read, nothing says that it is of
+// another event.
+func (k *keeping) again(x *item, held []byte) Outcome {
+	if bytes.HasPrefix(held, x.sum[:]) {
+		return Repeated
+	}
+	v, err := decodeValue(k.records.Get(held[len(x.sum):]))
+	if err == nil && v.mark != x.mark {
+		return Taken
+	}
+	return Conflict
 }
 
 // index files a new check-in by venue and time.

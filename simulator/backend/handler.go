@@ -111,16 +111,27 @@ func (p *Platform) answer(w http.ResponseWriter, r *http.Request, box string, li
 		return
 	}
 	for i, o := range outcomes {
-		p.heard(box, batch.Records[i], o != Kept)
-		acks[asked[i]].Status = checkin.Stored
-		if o != Kept {
-			acks[asked[i]].Status = checkin.Duplicate
+		if o != Taken { // which comes again, as another one
+			p.heard(box, batch.Records[i], o != Kept)
 		}
+		acks[asked[i]].Status = o.status()
 	}
 	w.Header().Set("Content-Type", api.JSON)
 	_ = json.NewEncoder(w).Encode(struct {
 		Results []checkin.Ack `json:"results"`
 	}{acks})
+}
+
+// status is the outcome in the words of the contract.
+func (o Outcome) status() checkin.AckStatus {
+	switch o {
+	case Kept:
+		return checkin.Stored
+	case Taken:
+		return checkin.Conflict
+	default:
+		return checkin.Duplicate
+	}
 }
 
 // storePause is how long a kiosk waits for a store that cannot be written.

@@ -63,6 +63,9 @@ func (b *memoryBox) keep(x memoryItem) Outcome {
 		b.ids[x.id] = len(b.held)
 		b.held = append(b.held, x)
 		return Kept
+	case b.held[at].mark != x.mark:
+		b.conflicts++
+		return Taken
 	case b.held[at].sum != x.sum:
 		b.conflicts++
 		b.again++

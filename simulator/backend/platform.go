@@ -162,7 +162,7 @@ type Counts struct {
 	Visits    int // distinct visit records
 	Duplicate int // held of a visit that another one in the box tells of already: always 0
 	Again     int // records that came again and were recognised
-	Conflicts int // of those, that came with another content: the first one stays
+	Conflicts int // that came with another content, or of another event: the first one stays
 }
 
 // Store is what the platform holds: check-ins, and a box for each recipient of

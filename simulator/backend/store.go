@@ -75,7 +75,8 @@ type Outcome int
 const (
 	Kept     Outcome = iota
 	Repeated         // it was there already
-	Conflict         // another content was there already under this identity
+	Conflict         // it was there already, with another content
+	Taken            // another event was there already under this identity
 )
 
 // Ref refers to a record of the check-ins in its store.
@@ -128,7 +129,7 @@ type item struct {
 	body    []byte   // as EncodeRecord writes it
 	sum     [8]byte  // of the body, to tell other content under the same identity
 	visit   bool     // counts as a visit
-	mark    [16]byte // of what it tells of: a second one is a duplicate
+	mark    [16]byte // of the event that it tells of: a second one is a duplicate
 	venue   string
 	when    time.Time
 	present bool   // answers who was there

@@ -44,7 +44,7 @@ var before = map[string]struct {
 }
 
 func TestTheTreaty(t *testing.T) {
-	for name, exchanges := range map[string]int{"verify.http": 4, "checkins.http": 4, "reports.http": 4, "heartbeat.http": 1, "epoch.http": 4} {
+	for name, exchanges := range map[string]int{"verify.http": 4, "checkins.http": 5, "reports.http": 4, "heartbeat.http": 1, "epoch.http": 4} {
 		t.Run(name, func(t *testing.T) {
 			list := treaty(t, "../../agent/backend/testdata/"+name)
 			if len(list) != exchanges {

@@ -150,6 +150,7 @@ func (c *command) printQueue(q *queue.Stats) {
 	}{
 		{q.Expired, "identities were removed because nobody took them in time; their events stay"},
 		{q.Foreign, "files are of a newer program: their records wait until it runs again"},
+		{q.Renumbered, "records got another identity, because theirs were in use: this state folder was restored or copied"},
 		{q.Damaged, "files were damaged and set aside; what could be read was saved"},
 	} {
 		if note.n > 0 {
