@@ -18,21 +18,7 @@ import (
 // each once, and no refusal is held without its incident.
 func TestReportsAcrossKills(t *testing.T) {
 	t.Parallel()
-	b, err := simulator.New(simulator.Opts{Front: simulator.PTY, Sentinel: sentinel(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	if err := b.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	panel := simulator.NewPanel(b)
-	do := func(line string) {
-		t.Helper()
-		if err := panel.Do(t.Context(), line); err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
-	}
+	b, do := played(t)
 	people := [2]string{"li", "zhang"}
 	do("person li id=53010219200508011X name=李四 colour=red nat=1h")
 	do("person zhang id=440524188001010014 name=张三 colour=red nat=1h")

@@ -16,28 +16,34 @@ import (
 // kills is how often TestKilledAnywhere kills the agent.
 const kills = 30
 
+// played starts a bench with the real program, and gives what plays a line on it.
+func played(t *testing.T) (_ *simulator.Bench, do func(line string)) {
+	t.Helper()
+	b, err := simulator.New(simulator.Opts{Front: simulator.PTY, Sentinel: sentinel(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	panel := simulator.NewPanel(b)
+	return b, func(line string) {
+		t.Helper()
+		if err := panel.Do(t.Context(), line); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+	}
+}
+
 // TestKilledAnywhere kills the real program with SIGKILL while a visitor is
 // served, at a random moment or at the very moment at which the gate opens.
 // However it falls: no gate opens without a record that reaches the platform,
 // and the platform holds no record twice.
 func TestKilledAnywhere(t *testing.T) {
 	t.Parallel()
-	b, err := simulator.New(simulator.Opts{Front: simulator.PTY, Sentinel: sentinel(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	if err := b.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	b, do := played(t)
 	opened := watchGate(t, b)
-	panel := simulator.NewPanel(b)
-	do := func(line string) {
-		t.Helper()
-		if err := panel.Do(t.Context(), line); err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
-	}
 	// Two people in turn: a module does not send the same code twice within half
 	// a second, whoever listens.
 	people := [2]string{"wang", "chen"}

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/digital-sentinel/sentinel/simulator"
 	"github.com/digital-sentinel/sentinel/simulator/backend"
 )
 
@@ -14,21 +13,7 @@ import (
 // both lives reaches it, under one identity each.
 func TestRestoredKiosk(t *testing.T) {
 	t.Parallel()
-	b, err := simulator.New(simulator.Opts{Front: simulator.PTY, Sentinel: sentinel(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	if err := b.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	panel := simulator.NewPanel(b)
-	do := func(line string) {
-		t.Helper()
-		if err := panel.Do(t.Context(), line); err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
-	}
+	b, do := played(t)
 	must := func(err error) {
 		t.Helper()
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/digital-sentinel/sentinel/simulator"
 	"github.com/digital-sentinel/sentinel/simulator/backend"
 )
 
@@ -17,21 +16,7 @@ import (
 func TestSecondLife(t *testing.T) {
 	t.Parallel()
 	program := sentinel(t)
-	b, err := simulator.New(simulator.Opts{Front: simulator.PTY, Sentinel: program})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	if err := b.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	panel := simulator.NewPanel(b)
-	do := func(line string) {
-		t.Helper()
-		if err := panel.Do(t.Context(), line); err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
-	}
+	b, do := played(t)
 	at := func(name string) string { return filepath.Join(b.Dir(), name) }
 	wipe := func(args ...string) (string, error) {
 		out, err := exec.Command(program, append([]string{"wipe"}, args...)...).CombinedOutput()
