@@ -126,7 +126,7 @@ func (w *gateWatch) after(n int64, limit time.Duration) {
 func delivered(t *testing.T, b *simulator.Bench, want int) backend.Counts {
 	t.Helper()
 	var at backend.Counts
-	for range 100 {
+	for range 200 {
 		if at = count(t, b, backend.Checkins); at.Visits >= want {
 			break
 		}
