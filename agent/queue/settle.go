@@ -33,14 +33,15 @@ func (a *answered) len() int { return len(a.held) + len(a.dead) + len(a.taken) }
 
 // settle takes records of one box out of the queue: those that are held by the
 // far end, and those that are dead. Their events are in the log before. Those
-// whose identity is taken get another one, and wait on; began says that a new
-// epoch was begun for it.
-func (q *Queue) settle(ctx context.Context, box string, a answered) (began bool, _ error) {
+// whose identity is taken get another one, and wait on; settle says whether a
+// new epoch was begun for it.
+func (q *Queue) settle(ctx context.Context, box string, a answered) (bool, error) {
 	if err := q.keepEvents(box, a.held, a.dead); err != nil {
 		return false, err
 	}
 	s := shelf{box: box}
-	var other bool
+	var began bool
+	epoch := newEpoch() // one, also if the commit fails and may be on the disk all the same
 	err := q.do(ctx, &op{frees: true, records: len(a.taken), apply: func(t *turn) error {
 		for _, p := range a.held {
 			if err := t.take(s, p.at, p.size); err != nil {
@@ -52,18 +53,17 @@ func (q *Queue) settle(ctx context.Context, box string, a answered) (began bool,
 				return err
 			}
 		}
-		before := t.state.Epoch
 		for _, p := range a.taken {
-			if err := t.renumber(s, p); err != nil {
+			if err := t.renumber(s, p, epoch); err != nil {
 				return err
 			}
 		}
-		other = t.state.Epoch != before
+		began = t.state.Epoch == epoch
 		t.state.Counters = t.state.Counters.delivering(box, len(a.held))
 		t.after = append(t.after, func() { poke(q.tidying) })
 		return nil
 	}})
-	return err == nil && other, err
+	return err == nil && began, err
 }
 
 // keepEvents writes the events of what leaves the queue into the log. Reports
@@ -158,14 +158,14 @@ func (t *turn) bury(s shelf, d burial) error {
 
 // renumber gives one record another identity, because another event has its
 // own. So may all that are still to be given in that epoch: the first of them
-// ends it.
-func (t *turn) renumber(s shelf, p parcel) error {
+// ends it, and the one of that name begins.
+func (t *turn) renumber(s shelf, p parcel, epoch string) error {
 	if t.q.value(t.tx, t.f, s, p.at) == nil {
 		return nil
 	}
 	r := p.record
 	if r.Event.ID.Epoch == t.state.Epoch {
-		t.state.Epoch = newEpoch()
+		t.state.Epoch = epoch
 	}
 	r.Event.ID = t.identify()
 	value, err := encode(s.box, &r)
