@@ -79,12 +79,12 @@ func decodeEntry(b []byte) (Entry, error) {
 func conflicts(b Batch, outcomes []Outcome) (Entry, bool) {
 	e := Entry{At: b.Received, By: "platform", Why: "the first record of an identity stays"}
 	for i, o := range outcomes {
-		if o != Conflict && o != Taken {
+		if o != Altered && o != Conflict {
 			continue
 		}
 		if e.Rows == 0 {
 			what := "other content"
-			if o == Taken {
+			if o == Conflict {
 				what = "another event"
 			}
 			e.What = fmt.Sprintf("conflict: %s under %q", what, b.Records[i].Event.ID)

@@ -136,7 +136,7 @@ func keepBatch(tx *bbolt.Tx, batch *Batch, items []item, outcomes []Outcome) err
 		if outcomes[i], err = k.keep(&items[i]); err != nil {
 			return err
 		}
-		if outcomes[i] == Repeated || outcomes[i] == Conflict {
+		if outcomes[i] == Repeated || outcomes[i] == Altered {
 			again++
 		}
 	}
@@ -210,9 +210,9 @@ func (k *keeping) again(x *item, held []byte) Outcome {
 	}
 	v, err := decodeValue(k.records.Get(held[len(x.sum):]))
 	if err == nil && v.mark != x.mark {
-		return Taken
+		return Conflict
 	}
-	return Conflict
+	return Altered
 }
 
 // index files a new check-in by venue and time.

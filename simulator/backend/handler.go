@@ -111,7 +111,7 @@ func (p *Platform) answer(w http.ResponseWriter, r *http.Request, box string, li
 		return
 	}
 	for i, o := range outcomes {
-		if o != Taken { // which comes again, as another one
+		if o != Conflict { // which comes again, as another one
 			p.heard(box, batch.Records[i], o != Kept)
 		}
 		acks[asked[i]].Status = o.status()
@@ -127,7 +127,7 @@ func (o Outcome) status() checkin.AckStatus {
 	switch o {
 	case Kept:
 		return checkin.Stored
-	case Taken:
+	case Conflict:
 		return checkin.Conflict
 	default:
 		return checkin.Duplicate

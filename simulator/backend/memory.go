@@ -65,11 +65,11 @@ func (b *memoryBox) keep(x memoryItem) Outcome {
 		return Kept
 	case b.held[at].mark != x.mark:
 		b.conflicts++
-		return Taken
+		return Conflict
 	case b.held[at].sum != x.sum:
 		b.conflicts++
 		b.again++
-		return Conflict
+		return Altered
 	}
 	b.again++
 	return Repeated

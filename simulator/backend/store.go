@@ -75,8 +75,8 @@ type Outcome int
 const (
 	Kept     Outcome = iota
 	Repeated         // it was there already
-	Conflict         // it was there already, with another content
-	Taken            // another event was there already under this identity
+	Altered          // it was there already, with another content
+	Conflict         // another event was there already under this identity
 )
 
 // Ref refers to a record of the check-ins in its store.
