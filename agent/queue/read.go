@@ -87,7 +87,7 @@ func (q *Queue) raise(ctx context.Context, f *file, s shelf) (n int, err error) 
 		err := q.do(ctx, &op{frees: true, apply: func(t *turn) error {
 			for _, r := range good {
 				_, value, _ := epitaph(r.value)
-				if err := t.carry(s, r, shelf{box: s.box}, value); err != nil {
+				if err := t.carry(s, r.at, len(r.value), shelf{box: s.box}, value); err != nil {
 					return err
 				}
 			}

@@ -112,13 +112,13 @@ func (t *turn) take(s shelf, at place, size int) error {
 	return nil
 }
 
-// carry takes what stands at r off a shelf, and puts value at the end of another
-// in the newest file.
-func (t *turn) carry(from shelf, r raw, to shelf, value []byte) error {
+// carry takes what stands at a place, size bytes long, off a shelf, and puts
+// value at the end of another in the newest file.
+func (t *turn) carry(from shelf, at place, size int, to shelf, value []byte) error {
 	if err := t.append(to, value); err != nil {
 		return err
 	}
-	return t.take(from, r.at, len(r.value))
+	return t.take(from, at, size)
 }
 
 func (t *turn) delete(s shelf, k uint64) error {
@@ -150,10 +150,10 @@ func (t *turn) bury(s shelf, d burial) error {
 	if value == nil {
 		return nil
 	}
-	if err := t.append(shelf{box: s.box, dead: true}, tombstone(d.why, value)); err != nil {
+	if err := t.carry(s, d.at, d.size, shelf{box: s.box, dead: true}, tombstone(d.why, value)); err != nil {
 		return fmt.Errorf("keeping a refused record: %w", err)
 	}
-	return t.take(s, d.at, d.size)
+	return nil
 }
 
 // renumber gives one record another identity, because another event has its
@@ -172,11 +172,8 @@ func (t *turn) renumber(s shelf, p parcel, epoch string) error {
 	if err != nil { // longer by a digit, and that is too long
 		return t.bury(s, burial{p, err.Error()})
 	}
-	if err := t.append(s, value); err != nil {
-		return err
-	}
 	t.state.Counters.Renumbered++
-	return t.take(s, p.at, p.size)
+	return t.carry(s, p.at, p.size, s, value)
 }
 
 func tombstone(why string, value []byte) []byte {

@@ -157,7 +157,7 @@ func (q *Queue) move(ctx context.Context, f *file, s shelf) error {
 		}
 		err := q.do(ctx, &op{frees: true, apply: func(t *turn) error {
 			for _, r := range list {
-				if err := t.carry(s, r, s, r.value); err != nil {
+				if err := t.carry(s, r.at, len(r.value), s, r.value); err != nil {
 					return err
 				}
 			}
