@@ -80,7 +80,7 @@ func (q *Queue) openOne(n uint64, clean, readOnly bool) (whole bool) {
 	}
 	for salvaged := false; damage == nil || !salvaged; {
 		if damage != nil {
-			if err := q.rescue(n, damage); err != nil {
+			if err := q.inReserve(func() error { return q.salvage(n, damage) }); err != nil {
 				q.leave(err)
 				return false
 			}
@@ -107,17 +107,6 @@ func (q *Queue) openOne(n uint64, clean, readOnly bool) (whole bool) {
 	return false
 }
 
-// rescue salvages a file; where the disk has no room for that, in that of the
-// reserve.
-func (q *Queue) rescue(n uint64, damage error) error {
-	err := q.salvage(n, damage)
-	if full(err) {
-		q.reserve.use()
-		err = q.salvage(n, damage)
-	}
-	return err
-}
-
 // leave goes on without a file that cannot be saved now: it stays where it is,
 // and the next start tries again.
 func (q *Queue) leave(why error) {
@@ -134,14 +123,8 @@ func (q *Queue) begin(list []uint64) error {
 	s.Counters.Damaged += q.rescued.Damaged
 	s.Counters.Foreign = q.rescued.Foreign
 	s.Counters.Salvaged += q.rescued.Salvaged
-	if err := q.makeFile(n, &s); err != nil {
-		if !full(err) {
-			return err
-		}
-		q.reserve.use()
-		if err := q.makeFile(n, &s); err != nil {
-			return err
-		}
+	if err := q.inReserve(func() error { return q.makeFile(n, &s) }); err != nil {
+		return err
 	}
 	f, _, err := q.openFile(n, false)
 	if err != nil {
@@ -149,6 +132,17 @@ func (q *Queue) begin(list []uint64) error {
 	}
 	q.files, q.state, q.next = append(q.files, f), s, 1
 	return nil
+}
+
+// inReserve does what must be done at a start; where the disk has no room for
+// it, in that of the reserve.
+func (q *Queue) inReserve(do func() error) error {
+	err := do()
+	if full(err) {
+		q.reserve.use()
+		err = do()
+	}
+	return err
 }
 
 func newEpoch() string { return rand.Text()[:16] }
