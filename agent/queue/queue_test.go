@@ -259,14 +259,9 @@ func TestAFailedCommitSealsTheFile(t *testing.T) {
 	_ = q.Close()
 	q = open(t, dir, key)
 	defer q.Close()
-	var got []string
-	deliver(t, q, 2, func(ctx context.Context, _ checkin.Traffic, b []checkin.Record) ([]checkin.Ack, error) {
-		for _, r := range b {
-			got = append(got, r.Event.UUID)
-		}
-		return storeAll(ctx, checkin.Backlog, b)
-	})
-	if !slices.Equal(got, []string{"a", "b"}) {
+	var platform inbox
+	deliver(t, q, 2, platform.take)
+	if got := platform.held; !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("delivered %v, want both, oldest first", got)
 	}
 }
